@@ -1,0 +1,80 @@
+# Shared by the scripts beside it: source it, do not run it.
+# Everything that can be made anew lies under $PHP_FTM_CACHE, outside the tree.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${PHP_FTM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/php-ftm}
+# Servers live in sbin directories, which an ordinary user's PATH may lack.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+# Progress goes to stderr: the stdout of a script is its result.
+say() { printf '==> %s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# usage: print the comment block at the top of the script, which is its help.
+usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
+
+# The release of the machine that this runs on, as apt's suites call it.
+machine_suite() { ( . /etc/os-release; echo "${VERSION_CODENAME:-}" ); }
+
+# as_root CMD...: run CMD as root, by sudo where we are not.
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# apt_install PKG...: install packages without letting any of them start a service. That is decided by
+# /usr/sbin/policy-rc.d, which is put there for the time of the installation; a machine that has one keeps its own.
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive bash -euc '
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+            trap "rm -f $policy" EXIT
+            printf "#!/bin/sh\nexit 101\n" >$policy
+            chmod 755 $policy
+        fi
+        apt-get update -q
+        apt-get -o DPkg::Lock::Timeout=600 install -q -y --no-install-recommends "$@"
+    ' apt_install "$@"
+}
+
+# need_packages PKG...: install those Debian packages that are missing. Where every one is there, neither apt nor root is needed.
+need_packages() {
+    local missing=() p log
+    command -v dpkg-query >/dev/null || { say "no dpkg here: assuming that these are installed: $*"; return 0; }
+    for p; do
+        dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || missing+=("$p")
+    done
+    [ ${#missing[@]} = 0 ] && return 0
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+        die "these packages are missing, and there is neither root nor sudo here; let root run:
+    apt-get update && apt-get install --no-install-recommends ${missing[*]}"
+    fi
+    say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+    log=$(mktemp)
+    if ! apt_install "${missing[@]}" >"$log" 2>&1 </dev/null; then
+        tail -n 30 "$log" >&2
+        die "apt-get could not install the packages above (whole log: $log)"
+    fi
+    rm -f "$log"
+}
+
+# with_progress WHAT LOG CMD...: run CMD with its output in LOG and a line of progress every 15 s; on failure the log's end.
+with_progress() {
+    local what=$1 log=$2 began=$SECONDS pid
+    shift 2
+    say "$what (log: $log)"
+    # A shell starts background commands deaf to Ctrl-C: give CMD its ears back, and pass TERM on.
+    env --default-signal=INT,QUIT "$@" >"$log" 2>&1 </dev/null & pid=$!
+    trap 'kill "$pid" 2>/dev/null; exit 143' TERM
+    while kill -0 "$pid" 2>/dev/null; do
+        if (( (SECONDS - began) % 15 == 14 )); then
+            say "  $what: $((SECONDS - began)) s, $(wc -l <"$log") lines, last: $(tail -n 1 "$log" | cut -c1-60)"
+        fi
+        sleep 1
+    done
+    trap - TERM
+    if ! wait "$pid"; then
+        tail -n 40 "$log" >&2
+        die "$what failed; the whole log is $log"
+    fi
+    say "$what: done in $((SECONDS - began)) s"
+}
