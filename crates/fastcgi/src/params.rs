@@ -1,0 +1,206 @@
+//! The parameters of a request, in one buffer.
+
+use crate::index::Index;
+use std::fmt;
+
+/// Up to this many pairs a name is found by looking at each; requests of web servers carry 20 to 50.
+const LINEAR: usize = 64;
+
+/// A stretch of [`Params::buffer`], in bytes. The byte after it is a NUL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Span {
+    /// Where it begins.
+    pub offset: u32,
+    /// Its length, without the NUL.
+    pub len: u32,
+}
+
+/// Where one parameter stands in [`Params::buffer`]. The layout is C's, so [`Params::pairs`] can be passed on as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Pair {
+    /// The name.
+    pub name: Span,
+    /// The value.
+    pub value: Span,
+}
+
+/// The parameters of a request: byte-exact names and values in the order they arrived, each name once.
+///
+/// All bytes stand in one contiguous buffer and each name and value is followed by a NUL, so that C can use pointers
+/// into it; names and values may contain NULs themselves, the lengths count. A name that comes twice keeps its first
+/// position and takes its last value, as in php-fpm's `fcgi_hash`. Names are found in constant time however many there
+/// are.
+#[derive(Clone, Default)]
+pub struct Params {
+    buffer: Vec<u8>,
+    pairs: Vec<Pair>,
+    /// There once more than [`LINEAR`] pairs have come.
+    index: Option<Box<Index>>,
+}
+
+impl Params {
+    /// No parameters, no memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number of parameters.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there is no parameter.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// The value of `name`, compared byte by byte.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.position(name)
+            .map(|at| self.bytes(self.pairs[at].value))
+    }
+
+    /// Gives `name` the value `value`: in its place if it is there, after all others if not.
+    ///
+    /// The bytes of a former value stay in the buffer, unused, until the parameters are dropped.
+    ///
+    /// # Panics
+    ///
+    /// When the buffer would exceed 4 GiB. What is decoded stays below [`crate::MAX_PARAMS_LIMIT`].
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        if let Some(at) = self.position(name) {
+            self.pairs[at].value = self.append(value);
+        } else {
+            let pair = Pair {
+                name: self.append(name),
+                value: self.append(value),
+            };
+            self.push(pair);
+        }
+    }
+
+    /// Removes `name`, keeping the order of the others; whether it was there. Takes time proportional to the number of
+    /// parameters.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let Some(at) = self.position(name) else {
+            return false;
+        };
+        self.pairs.remove(at);
+        if let Some(index) = &mut self.index {
+            index.remove(at);
+        }
+        true
+    }
+
+    /// Names and values in the order of arrival.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
+        self.pairs
+            .iter()
+            .map(|pair| (self.bytes(pair.name), self.bytes(pair.value)))
+    }
+
+    /// Where the parameters stand in [`Params::buffer`], in the order of arrival. All offsets and lengths, and the NUL
+    /// after each name and value, lie inside the buffer.
+    pub fn pairs(&self) -> &[Pair] {
+        &self.pairs
+    }
+
+    /// The bytes that [`Params::pairs`] refers to. Any change of the parameters may move it.
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    fn bytes(&self, span: Span) -> &[u8] {
+        &self.buffer[span.offset as usize..][..span.len as usize]
+    }
+
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        let is_it = |at: usize| self.bytes(self.pairs[at].name) == name;
+        match &self.index {
+            Some(index) => index.find(index.hash(name), is_it),
+            None => (0..self.pairs.len()).find(|&at| is_it(at)),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Span {
+        let start = self.end();
+        self.extend(bytes);
+        self.terminate(start)
+    }
+
+    /// Adds a pair whose name is not there yet.
+    fn push(&mut self, pair: Pair) {
+        if self.pairs.is_empty() {
+            self.pairs.reserve(LINEAR / 2);
+        }
+        self.pairs.push(pair);
+        if self.pairs.len() <= LINEAR {
+            return;
+        }
+        let new = match self.index {
+            Some(_) => self.pairs.len() - 1,
+            None => 0,
+        };
+        let index = self
+            .index
+            .get_or_insert_with(|| Box::new(Index::with_capacity(LINEAR * 2)));
+        for (at, pair) in self.pairs.iter().enumerate().skip(new) {
+            let name = &self.buffer[pair.name.offset as usize..][..pair.name.len as usize];
+            index.insert(index.hash(name), at);
+        }
+    }
+}
+
+/// What the decoder of a PARAMS stream needs to write names and values into the buffer as they arrive.
+impl Params {
+    /// Makes room for `additional` bytes that are at hand.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        self.buffer.reserve(additional);
+    }
+
+    /// Where the next byte will stand.
+    pub(crate) fn end(&self) -> u32 {
+        u32::try_from(self.buffer.len()).expect("a parameter buffer stays below 4 GiB")
+    }
+
+    /// Writes bytes of the name or value in progress.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Ends the name or value that began at `start`.
+    pub(crate) fn terminate(&mut self, start: u32) -> Span {
+        let len = self.end() - start;
+        self.buffer.push(0);
+        Span { offset: start, len }
+    }
+
+    /// Adds the pair just written, or gives its value to the earlier pair of the same name.
+    pub(crate) fn commit(&mut self, pair: Pair) {
+        match self.position(self.bytes(pair.name)) {
+            Some(at) => self.pairs[at].value = pair.value,
+            None => self.push(pair),
+        }
+    }
+}
+
+/// Equal names and values in equal order; what else the buffers hold does not count.
+impl PartialEq for Params {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Params {}
+
+/// Shows all names and values, escaped. They hold cookies and passwords: not for logs.
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| (text(name), text(value))))
+            .finish()
+    }
+}
