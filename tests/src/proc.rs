@@ -1,0 +1,99 @@
+//! What /proc says about processes: trees, memory, descriptors, threads.
+
+use std::fs;
+
+/// `pid` and all its descendants that exist at this moment.
+pub fn tree(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let mut at = 0;
+    while at < found.len() {
+        found.extend(children(found[at]));
+        at += 1;
+    }
+    found
+}
+
+/// The child processes of `pid`, of whichever of its threads.
+pub fn children(pid: u32) -> Vec<u32> {
+    let mut all = Vec::new();
+    for task in threads(pid) {
+        let list =
+            fs::read_to_string(format!("/proc/{pid}/task/{task}/children")).unwrap_or_default();
+        all.extend(
+            list.split_whitespace()
+                .filter_map(|p| p.parse::<u32>().ok()),
+        );
+    }
+    all
+}
+
+/// The thread ids of `pid`; empty if there is no such process.
+pub fn threads(pid: u32) -> Vec<u32> {
+    numbered_entries(&format!("/proc/{pid}/task"))
+}
+
+/// How many descriptors `pid` has open.
+pub fn fd_count(pid: u32) -> usize {
+    numbered_entries(&format!("/proc/{pid}/fd")).len()
+}
+
+/// What the descriptors of `pid` point to, as `readlink` shows it; sorted.
+pub fn fds(pid: u32) -> Vec<String> {
+    let mut all: Vec<String> = numbered_entries(&format!("/proc/{pid}/fd"))
+        .into_iter()
+        .filter_map(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok())
+        .map(|target| target.to_string_lossy().into_owned())
+        .collect();
+    all.sort();
+    all
+}
+
+/// Proportional set size of one process, bytes: shared pages count in parts, so that sums over processes are true.
+pub fn pss(pid: u32) -> u64 {
+    kib_line(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+/// Resident set size of one process, bytes.
+pub fn rss(pid: u32) -> u64 {
+    kib_line(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// Proportional set size of `pid` and its descendants together, bytes.
+pub fn tree_pss(pid: u32) -> u64 {
+    tree(pid).into_iter().map(pss).sum()
+}
+
+/// CPU time (user and system) that `pid` has used, in clock ticks.
+pub fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may hold blanks: count from behind it. utime and stime are fields 14 and 15.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|n| n.parse::<u64>().ok())
+        .sum()
+}
+
+/// Whether `pid` exists and is no zombie.
+pub fn alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+fn kib_line(file: &str, key: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix(key));
+    value
+        .and_then(|v| v.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+fn numbered_entries(dir: &str) -> Vec<u32> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .collect()
+}
