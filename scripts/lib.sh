@@ -1,9 +1,11 @@
+# shellcheck shell=bash
 # Shared by the scripts beside it: source it, do not run it.
 # Everything that can be made anew lies under $PHP_FTM_CACHE, outside the tree.
 
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034 # used by those who source this
 cache=${PHP_FTM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/php-ftm}
 # Servers live in sbin directories, which an ordinary user's PATH may lack.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -13,7 +15,7 @@ say() { printf '==> %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 # usage: print the comment block at the top of the script, which is its help.
-usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
+usage() { sed -nE '2,/^([^#]|$)/s/^# ?//p' "$0"; }
 
 # The release of the machine that this runs on, as apt's suites call it.
 machine_suite() { ( . /etc/os-release; echo "${VERSION_CODENAME:-}" ); }
@@ -24,6 +26,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 # apt_install PKG...: install packages without letting any of them start a service. That is decided by
 # /usr/sbin/policy-rc.d, which is put there for the time of the installation; a machine that has one keeps its own.
 apt_install() {
+    # shellcheck disable=SC2016 # the inner shell expands it
     as_root env DEBIAN_FRONTEND=noninteractive bash -euc '
         policy=/usr/sbin/policy-rc.d
         if [ ! -e $policy ]; then
@@ -59,11 +62,12 @@ need_packages() {
 
 # with_progress WHAT LOG CMD...: run CMD with its output in LOG and a line of progress every 15 s; on failure the log's end.
 with_progress() {
-    local what=$1 log=$2 began=$SECONDS pid
+    local what=$1 log=$2 began=$SECONDS pid callers
     shift 2
     say "$what (log: $log)"
     # A shell starts background commands deaf to Ctrl-C: give CMD its ears back, and pass TERM on.
     env --default-signal=INT,QUIT "$@" >"$log" 2>&1 </dev/null & pid=$!
+    callers=$(trap -p TERM)
     trap 'kill "$pid" 2>/dev/null; exit 143' TERM
     while kill -0 "$pid" 2>/dev/null; do
         if (( (SECONDS - began) % 15 == 14 )); then
@@ -71,10 +75,38 @@ with_progress() {
         fi
         sleep 1
     done
-    trap - TERM
+    eval "${callers:-trap - TERM}"
     if ! wait "$pid"; then
         tail -n 40 "$log" >&2
         die "$what failed; the whole log is $log"
     fi
     say "$what: done in $((SECONDS - began)) s"
+}
+
+# newer A B: is version A at least B?
+newer() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
+
+# need_cargo: a cargo that is new enough, from the distribution where none is here and it has one.
+need_cargo() {
+    local want have candidate package
+    want=$(sed -nE 's/^rust-version = "(.*)"/\1/p' "$root/Cargo.toml")
+    if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
+    if have=$(cargo --version 2>/dev/null | cut -d' ' -f2); then
+        newer "$have" "$want" && return 0
+        die "cargo $have is too old, php-ftm needs $want or newer: 'rustup update stable' where rustup gave it; on Debian 12,
+    'apt-get install cargo-web rustfmt-web' has a new one (it replaces the packages cargo and rustc)"
+    fi
+    # Debian 13 has a new enough one by its plain name, Debian 12 only by the one under which it builds browsers.
+    say "no cargo here: looking whether the distribution has version $want or newer"
+    if command -v apt-get >/dev/null; then
+        as_root apt-get update -q >/dev/null 2>&1 </dev/null || true
+        for package in cargo cargo-web; do
+            candidate=$(apt-cache policy "$package" | sed -nE 's/^ *Candidate: ([0-9.]+).*/\1/p')
+            if [ -n "$candidate" ] && newer "$candidate" "$want"; then
+                need_packages "$package" "${package/cargo/rustfmt}"
+                return 0
+            fi
+        done
+    fi
+    die "there is no cargo here, and php-ftm needs $want or newer: install Rust with rustup (https://rustup.rs)"
 }
