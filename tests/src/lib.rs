@@ -35,6 +35,7 @@
 
 pub mod apache;
 pub mod fcgi;
+pub mod front;
 pub mod http;
 pub mod net;
 pub mod nginx;
@@ -46,6 +47,7 @@ pub mod site;
 pub mod wait;
 
 pub use apache::{Apache, Handler};
+pub use front::Fronts;
 pub use http::{Answer, Request};
 pub use net::Address;
 pub use nginx::{Nginx, NginxConfig};
