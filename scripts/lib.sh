@@ -60,6 +60,20 @@ need_packages() {
     rm -f "$log"
 }
 
+# need_php_packages: what it takes to build PHP, and to link what embeds it.
+need_php_packages() {
+    need_packages build-essential dpkg-dev autoconf bison re2c pkg-config xz-utils ca-certificates \
+        libxml2-dev libcurl4-openssl-dev libssl-dev libonig-dev libsqlite3-dev zlib1g-dev libzip-dev libicu-dev \
+        libpng-dev libjpeg-dev libwebp-dev libfreetype-dev libsodium-dev
+}
+
+# need_build_packages: what it takes to build php-ftm. bindgen reads the shim's header with libclang.
+need_build_packages() {
+    need_packages gcc g++ libc6-dev libclang-dev
+    [ -n "${PHP_CONFIG:-}" ] || need_php_packages
+    need_cargo
+}
+
 # with_progress WHAT LOG CMD...: run CMD with its output in LOG and a line of progress every 15 s; on failure the log's end.
 with_progress() {
     local what=$1 log=$2 began=$SECONDS pid callers
