@@ -74,6 +74,16 @@ need_build_packages() {
     need_cargo
 }
 
+# choose_php [--suite S]: export PHP_CONFIG, the php-config of the PHP to build with; the one in the environment goes first.
+choose_php() {
+    if [ -z "${PHP_CONFIG:-}" ]; then
+        PHP_CONFIG=$("$root/scripts/build-php" "$@")/bin/php-config
+    elif [ $# -gt 0 ]; then
+        die "$* and PHP_CONFIG=$PHP_CONFIG contradict each other: give one of them"
+    fi
+    export PHP_CONFIG
+}
+
 # with_progress WHAT LOG CMD...: run CMD with its output in LOG and a line of progress every 15 s; on failure the log's end.
 with_progress() {
     local what=$1 log=$2 began=$SECONDS pid callers
