@@ -34,10 +34,11 @@ const KEEP_CONN: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the PARAMS stream of one request, the lengths of names and values included. What exceeds it ends in
-    /// [`Event::ParamsTooLarge`]. At most [`MAX_PARAMS_LIMIT`]. The memory used is up to about ten times as much, if
+    /// [`Event::ParamsTooLarge`]. At most [`MAX_PARAMS_LIMIT`]. The memory used is up to twelve times as much, if
     /// the pairs are of the smallest, and only for what has really arrived.
     pub params: usize,
-    /// Requests active at once on the connection; one more is refused with OVERLOADED.
+    /// Requests active at once on the connection; one more is refused with OVERLOADED. Each of them may hold parameters,
+    /// so a connection holds at most `requests` times what [`Limits::params`] allows.
     pub requests: usize,
     /// The answer to FCGI_MAX_CONNS: how many connections the server takes at once.
     pub max_conns: u32,

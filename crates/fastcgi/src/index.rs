@@ -71,7 +71,7 @@ impl Index {
         if (self.used + 1) * 4 > self.slots.len() * 3 {
             let old = std::mem::take(&mut self.slots);
             let taken = old.iter().filter(|slot| slot.is_taken()).count();
-            self.slots = vec![Slot::FREE; slots_for(taken * 2)];
+            self.slots = vec![Slot::FREE; slots_for(taken + taken / 2)];
             self.used = 0;
             for slot in old.into_iter().filter(|slot| slot.is_taken()) {
                 self.place(slot);
