@@ -34,6 +34,7 @@
 //! No test sleeps for a result: [`eventually`] polls a condition until [`DEADLINE`]. Heavy tests hold [`heavy`].
 
 pub mod apache;
+pub mod compare;
 pub mod fcgi;
 pub mod front;
 pub mod http;
