@@ -1,0 +1,534 @@
+//! Rules for one pool (`fpm_conf_process_all_pools` of `fpm_conf.c`).
+
+use super::listen::{self, MAX_SOCKET_PATH};
+use super::{Validator, priority};
+use crate::access_format;
+use crate::diagnostic::Level;
+use crate::directive::Value;
+use crate::paths;
+use crate::table::{Pool, Table};
+use crate::written::{Settings, Span};
+
+/// php.ini directives that name files, which get the prefix (`FPM_PHP_INI_TO_EXPAND`).
+const PATH_INIS: [&str; 15] = [
+    "error_log",
+    "extension_dir",
+    "mime_magic.magicfile",
+    "sendmail_path",
+    "session.cookie_path",
+    "session_pgsql.sem_file_name",
+    "soap.wsdl_cache_dir",
+    "uploadprogress.file.filename_template",
+    "xdebug.output_dir",
+    "xdebug.profiler_output_dir",
+    "xdebug.trace_output_dir",
+    "xmms.path",
+    "axis2.client_home",
+    "blenc.key_file",
+    "coin_acceptor.device",
+];
+
+/// Default frames of a backtrace in slowlog.
+const TRACE_DEPTH: i32 = 20;
+
+/// Smallest `thread_stack_size`, in bytes: PHP does not start on less.
+const MIN_STACK: u64 = 256 << 10;
+
+/// `pm` in php-fpm's numbers.
+const DYNAMIC: i32 = 2;
+const ONDEMAND: i32 = 3;
+
+impl Validator<'_> {
+    pub(super) fn pool(&mut self, pool: usize) {
+        self.pool_prefix(pool);
+        self.pool_names(pool);
+        if !self.settings(pool).is_set(Pool::User)
+            && self.options.is_root
+            && !self.options.root_allowed
+        {
+            self.header(pool, Level::Alert, "user has not been defined");
+        }
+        self.pool_listen(pool);
+        let settings = self.settings(pool);
+        if let Some(message) = priority(settings.value(Pool::ProcessPriority)) {
+            self.value(pool, Pool::ProcessPriority, Level::Error, message);
+        }
+        self.pool_manager(pool);
+        self.pool_status(pool);
+        self.pool_logs(pool);
+        self.pool_directories(pool);
+        let settings = &mut self.written.pools[pool].settings;
+        if let Some(extensions) = settings.text(Pool::SecurityLimitExtensions) {
+            settings.put(Pool::SecurityLimitExtensions, Value::Text(extensions));
+        }
+        self.pool_php_values(pool);
+        self.pool_own(pool);
+    }
+
+    fn settings(&self, pool: usize) -> &Settings<Pool> {
+        &self.written.pools[pool].settings
+    }
+
+    fn put(&mut self, pool: usize, id: Pool, value: Value) {
+        self.written.pools[pool].settings.put(id, value);
+    }
+
+    /// A message about a pool, shown at a place.
+    fn tell(&mut self, pool: usize, span: &Span, level: Level, message: &str) {
+        let message = format!("[pool {}] {message}", self.written.pools[pool].name);
+        let diagnostic = self.at(level, message, Some(span));
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// A message about what a pool lacks.
+    fn header(&mut self, pool: usize, level: Level, message: &str) {
+        let span = self.written.pools[pool].header.clone();
+        self.tell(pool, &span, level, message);
+    }
+
+    /// A message about a directive's value, or about the pool if it is not written.
+    fn value(&mut self, pool: usize, id: Pool, level: Level, message: &str) {
+        let span = self.settings(pool).span(id).cloned();
+        let span = span.unwrap_or_else(|| self.written.pools[pool].header.clone());
+        self.tell(pool, &span, level, message);
+    }
+
+    /// Makes a path of this pool absolute.
+    fn full(&self, pool: usize, path: &[u8]) -> Vec<u8> {
+        let prefix = self.settings(pool).text(Pool::Prefix);
+        let default = &self.options.compile_prefix;
+        paths::absolute(path, prefix.as_deref(), default, self.options)
+    }
+
+    fn is_directory(&self, path: &[u8]) -> bool {
+        let path = paths::path(path.to_vec());
+        self.options.files.is_directory(&path)
+    }
+
+    fn pool_prefix(&mut self, pool: usize) {
+        let Some(prefix) = self.settings(pool).filled(Pool::Prefix) else {
+            return;
+        };
+        let default = &self.options.compile_prefix;
+        let prefix = paths::absolute(&prefix, None, default, self.options);
+        let missing = !self.is_directory(&prefix);
+        let message = format!(
+            "the prefix '{}' does not exist or is not a directory",
+            String::from_utf8_lossy(&prefix)
+        );
+        self.put(pool, Pool::Prefix, Value::Text(prefix));
+        if missing {
+            self.value(pool, Pool::Prefix, Level::Error, &message);
+        }
+    }
+
+    /// Names that must be text.
+    fn pool_names(&mut self, pool: usize) {
+        for id in [
+            Pool::User,
+            Pool::Group,
+            Pool::ListenOwner,
+            Pool::ListenGroup,
+            Pool::ListenAclUsers,
+            Pool::ListenAclGroups,
+            Pool::ListenAllowedClients,
+            Pool::ApparmorHat,
+        ] {
+            let text = self.settings(pool).filled(id);
+            if text.is_some_and(|text| std::str::from_utf8(&text).is_err()) {
+                let message = format!("'{}' is not valid UTF-8", id.directive().name);
+                self.value(pool, id, Level::Error, &message);
+            }
+        }
+    }
+
+    fn pool_listen(&mut self, pool: usize) {
+        match self.settings(pool).filled(Pool::Listen) {
+            None => self.value(
+                pool,
+                Pool::Listen,
+                Level::Alert,
+                "no listen address have been defined!",
+            ),
+            Some(address) => {
+                let full = match listen::is_tcp(&address) {
+                    true => address,
+                    false => self.full(pool, &address),
+                };
+                self.pool_address(pool, Pool::Listen, full);
+            }
+        }
+        // pm.status_listen makes a hidden pool, without this pool's prefix.
+        if !self.settings(pool).is_set(Pool::PmStatusListen) {
+            return;
+        }
+        match self.settings(pool).filled(Pool::PmStatusListen) {
+            None => {
+                let name = &self.written.pools[pool].name;
+                let message = format!("[pool {name}_status] no listen address have been defined!");
+                let span = self.settings(pool).span(Pool::PmStatusListen);
+                let diagnostic = self.at(Level::Alert, message, span);
+                self.diagnostics.push(diagnostic);
+            }
+            Some(address) => {
+                let default = &self.options.compile_prefix;
+                let full = match listen::is_tcp(&address) {
+                    true => address,
+                    false => paths::absolute(&address, None, default, self.options),
+                };
+                self.pool_address(pool, Pool::PmStatusListen, full);
+            }
+        }
+    }
+
+    /// Checks an address. php-fpm does so when it makes the socket.
+    fn pool_address(&mut self, pool: usize, id: Pool, mut address: Vec<u8>) {
+        if !listen::is_tcp(&address) && address.len() > MAX_SOCKET_PATH {
+            let message = format!(
+                "[pool {}] cannot bind to UNIX socket '{}' as path is too long (found length: {}, \
+                 maximal length: {})",
+                self.written.pools[pool].name,
+                String::from_utf8_lossy(&address),
+                address.len(),
+                MAX_SOCKET_PATH + 1
+            );
+            address.truncate(MAX_SOCKET_PATH);
+            let cut = String::from_utf8_lossy(&address).into_owned();
+            let (level, message) = match self.options.testing {
+                true => (Level::Error, message),
+                false => (
+                    Level::Warning,
+                    format!("{message}, trying cut socket path instead '{cut}'"),
+                ),
+            };
+            let diagnostic = self.at(level, message, self.settings(pool).span(id));
+            self.late.push(diagnostic);
+        }
+        if let Err(message) = listen::parse(&address) {
+            let diagnostic = self.at(Level::Error, message, self.settings(pool).span(id));
+            self.late.push(diagnostic);
+        }
+        self.put(pool, id, Value::Text(address));
+    }
+
+    fn pool_manager(&mut self, pool: usize) {
+        let number = |id| self.settings(pool).integer(id);
+        let manager = number(Pool::Pm);
+        let max = number(Pool::PmMaxChildren);
+        if manager == 0 {
+            let message = "the process manager is missing (static, dynamic or ondemand)";
+            self.header(pool, Level::Alert, message);
+        }
+        if max < 1 {
+            let message = "pm.max_children must be a positive value";
+            self.value(pool, Pool::PmMaxChildren, Level::Alert, message);
+        }
+        match manager {
+            DYNAMIC => self.pool_dynamic(pool, max),
+            ONDEMAND => self.pool_ondemand(pool),
+            _ => {}
+        }
+    }
+
+    fn pool_dynamic(&mut self, pool: usize, children: i32) {
+        let number = |id| self.settings(pool).integer(id);
+        let min = number(Pool::PmMinSpareServers);
+        let max = number(Pool::PmMaxSpareServers);
+        let start = number(Pool::PmStartServers);
+        let rate = number(Pool::PmMaxSpawnRate);
+        let mut problem = None;
+        for (id, spare) in [
+            (Pool::PmMinSpareServers, min),
+            (Pool::PmMaxSpareServers, max),
+        ] {
+            if spare <= 0 {
+                let name = id.directive().name;
+                let message = format!("{name}({spare}) must be a positive value");
+                self.value(pool, id, Level::Alert, &message);
+                problem = Some(());
+            }
+        }
+        // The rules that follow compare numbers that must make sense first.
+        if problem.is_none() && children > 0 {
+            if min > children || max > children {
+                let id = match min > children {
+                    true => Pool::PmMinSpareServers,
+                    false => Pool::PmMaxSpareServers,
+                };
+                let message = format!(
+                    "pm.min_spare_servers({min}) and pm.max_spare_servers({max}) cannot be greater \
+                     than pm.max_children({children})"
+                );
+                self.value(pool, id, Level::Alert, &message);
+            } else if max < min {
+                let message = format!(
+                    "pm.max_spare_servers({max}) must not be less than pm.min_spare_servers({min})"
+                );
+                self.value(pool, Pool::PmMaxSpareServers, Level::Alert, &message);
+            } else if start <= 0 {
+                let start = min + (max - min) / 2;
+                let message = format!("pm.start_servers is not set. It's been set to {start}.");
+                self.value(pool, Pool::PmStartServers, Level::Notice, &message);
+                self.put(pool, Pool::PmStartServers, Value::Integer(start));
+            } else if start < min || start > max {
+                let message = format!(
+                    "pm.start_servers({start}) must not be less than pm.min_spare_servers({min}) \
+                     and not greater than pm.max_spare_servers({max})"
+                );
+                self.value(pool, Pool::PmStartServers, Level::Alert, &message);
+            }
+        }
+        if rate < 1 {
+            let message = "pm.max_spawn_rate must be a positive value";
+            self.value(pool, Pool::PmMaxSpawnRate, Level::Alert, message);
+        }
+    }
+
+    fn pool_ondemand(&mut self, pool: usize) {
+        if self
+            .mechanism()
+            .is_some_and(|mechanism| mechanism != "epoll")
+        {
+            let message = "ondemand process manager can ONLY be used when events.mechanism is \
+                           either epoll (Linux) or kqueue (*BSD).";
+            self.value(pool, Pool::Pm, Level::Alert, message);
+        }
+        let timeout = self.settings(pool).integer(Pool::PmProcessIdleTimeout);
+        if timeout < 1 {
+            let message = format!("pm.process_idle_timeout({timeout}s) must be greater than 0s");
+            self.value(pool, Pool::PmProcessIdleTimeout, Level::Alert, &message);
+        }
+        let backlog = self.settings(pool).integer(Pool::ListenBacklog);
+        if backlog < -1 {
+            let message = format!(
+                "listen.backlog({backlog}) was too low for the ondemand process manager. I updated \
+                 it for you to -1."
+            );
+            self.value(pool, Pool::ListenBacklog, Level::Warning, &message);
+            self.put(pool, Pool::ListenBacklog, Value::Integer(-1));
+        }
+        for id in [
+            Pool::PmStartServers,
+            Pool::PmMinSpareServers,
+            Pool::PmMaxSpareServers,
+        ] {
+            self.put(pool, id, Value::Integer(0));
+        }
+    }
+
+    fn pool_status(&mut self, pool: usize) {
+        let listens = self.settings(pool).is_set(Pool::PmStatusListen);
+        if listens && !self.settings(pool).is_set(Pool::PmStatusPath) {
+            self.put(pool, Pool::PmStatusPath, Value::Text(b"/".to_vec()));
+        }
+        self.page(pool, Pool::PmStatusPath, "status", listens);
+        self.page(pool, Pool::PingPath, "ping", false);
+        if self.settings(pool).filled(Pool::PingPath).is_none() {
+            let settings = &mut self.written.pools[pool].settings;
+            settings.scalars.remove(&Pool::PingResponse);
+        } else {
+            let response = self.settings(pool).text(Pool::PingResponse);
+            let response = response.unwrap_or_default();
+            if response.is_empty() {
+                let message = "the ping response page '' is not long enough";
+                self.value(pool, Pool::PingResponse, Level::Error, message);
+            }
+            self.put(pool, Pool::PingResponse, Value::Text(response));
+        }
+    }
+
+    /// Rules for the paths of the status and ping pages.
+    fn page(&mut self, pool: usize, id: Pool, name: &str, short_allowed: bool) {
+        let Some(path) = self.settings(pool).filled(id) else {
+            return;
+        };
+        let shown = String::from_utf8_lossy(&path);
+        let mut say = |problem: &str| {
+            let message = format!("the {name} path '{shown}' {problem}");
+            self.value(pool, id, Level::Error, &message);
+        };
+        if path[0] != b'/' {
+            say("must start with a '/'");
+        } else if path.len() < 2 && !short_allowed {
+            say("is not long enough");
+        }
+        let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(b);
+        if !path.iter().all(allowed) {
+            say("must contain only the following characters '[alphanum]/_-.~'");
+        }
+    }
+
+    fn pool_logs(&mut self, pool: usize) {
+        for id in [Pool::AccessLog, Pool::Slowlog] {
+            if let Some(path) = self.settings(pool).filled(id) {
+                let full = self.full(pool, &path);
+                self.put(pool, id, Value::Text(full));
+            }
+        }
+        if self.settings(pool).filled(Pool::AccessLog).is_some()
+            && let Some(format) = self.settings(pool).text(Pool::AccessFormat)
+        {
+            self.put(pool, Pool::AccessFormat, Value::Text(format));
+        }
+        let number = |id| self.settings(pool).integer(id);
+        let slow = number(Pool::RequestSlowlogTimeout);
+        let terminate = number(Pool::RequestTerminateTimeout);
+        let no_log = self.settings(pool).filled(Pool::Slowlog).is_none();
+        let depth = match self.settings(pool).is_set(Pool::RequestSlowlogTraceDepth) {
+            true => number(Pool::RequestSlowlogTraceDepth),
+            false => 0,
+        };
+        for (id, wanted) in [
+            (Pool::RequestSlowlogTimeout, slow),
+            (Pool::RequestSlowlogTraceDepth, depth),
+        ] {
+            if wanted != 0 && no_log {
+                let name = id.directive().name;
+                let message = format!("'slowlog' must be specified for use with '{name}'");
+                self.value(pool, id, Level::Error, &message);
+            }
+            let late = id == Pool::RequestSlowlogTimeout && slow > terminate;
+            if late && slow != 0 && terminate != 0 {
+                let message = format!(
+                    "'request_slowlog_timeout' ({slow}) can't be greater than \
+                     'request_terminate_timeout' ({terminate})"
+                );
+                self.value(pool, id, Level::Error, &message);
+            }
+        }
+        if depth < 0 {
+            let message =
+                format!("'request_slowlog_trace_depth' ({depth}) must be a positive value");
+            self.value(pool, Pool::RequestSlowlogTraceDepth, Level::Error, &message);
+        } else if depth == 0 {
+            let depth = Value::Integer(TRACE_DEPTH);
+            self.put(pool, Pool::RequestSlowlogTraceDepth, depth);
+        }
+    }
+
+    fn pool_directories(&mut self, pool: usize) {
+        if let Some(chroot) = self.settings(pool).filled(Pool::Chroot) {
+            let chroot = self.chroot(pool, chroot);
+            self.directory(pool, Pool::Chroot, chroot, None);
+        }
+        if let Some(chdir) = self.settings(pool).filled(Pool::Chdir) {
+            let full = self.full(pool, &chdir);
+            let chroot = self.settings(pool).text(Pool::Chroot);
+            self.directory(pool, Pool::Chdir, full, chroot);
+        }
+    }
+
+    /// `chroot` made absolute; `$prefix` at its start is the prefix.
+    fn chroot(&mut self, pool: usize, chroot: Vec<u8>) -> Vec<u8> {
+        const TOKEN: &[u8] = b"$prefix";
+        if chroot[0] == b'/' {
+            return chroot;
+        }
+        match chroot.strip_prefix(TOKEN) {
+            // The bare prefix: php-fpm puts no slash behind it.
+            Some(b"") => {
+                let mut full = self.full(pool, b"");
+                full.pop();
+                full
+            }
+            Some(rest) => self.full(pool, &[b"/", rest].concat()[1..]),
+            None if chroot.windows(TOKEN.len()).any(|part| part == TOKEN) => {
+                let message = "'$prefix' must be use at the beginning of the value";
+                let span = self.settings(pool).span(Pool::Chroot);
+                let diagnostic = self.at(Level::Error, message.into(), span);
+                self.diagnostics.push(diagnostic);
+                chroot
+            }
+            None => self.full(pool, &chroot),
+        }
+    }
+
+    fn directory(&mut self, pool: usize, id: Pool, path: Vec<u8>, chroot: Option<Vec<u8>>) {
+        let name = id.directive().name;
+        let shown = String::from_utf8_lossy(&path).into_owned();
+        let inside = chroot
+            .as_ref()
+            .map(|root| [root, &b"/"[..], &path].concat());
+        let problem = if path.first() != Some(&b'/') {
+            Some(format!("the {name} path '{shown}' must start with a '/'"))
+        } else if self.is_directory(inside.as_ref().unwrap_or(&path)) {
+            None
+        } else if let (Some(root), Some(inside)) = (&chroot, &inside) {
+            let root = String::from_utf8_lossy(root);
+            let inside = String::from_utf8_lossy(inside);
+            Some(format!(
+                "the {name} path '{shown}' within the chroot path '{root}' ('{inside}') does not \
+                 exist or is not a directory"
+            ))
+        } else {
+            Some(format!(
+                "the {name} path '{shown}' does not exist or is not a directory"
+            ))
+        };
+        self.put(pool, id, Value::Text(path));
+        if let Some(message) = problem {
+            self.value(pool, id, Level::Error, &message);
+        }
+    }
+
+    /// Relative files in php values get the prefix, unless the pool has its own root.
+    fn pool_php_values(&mut self, pool: usize) {
+        if self.settings(pool).is_set(Pool::Chroot) {
+            return;
+        }
+        for index in 0..self.settings(pool).items.len() {
+            let item = &self.settings(pool).items[index];
+            let admin = matches!(item.id, Pool::PhpAdminValue | Pool::PhpAdminFlag);
+            let plain = matches!(item.id, Pool::PhpValue | Pool::PhpFlag);
+            let named = |name: &str| item.key.eq_ignore_ascii_case(name.as_bytes());
+            let syslog = admin && named("error_log") && item.value.eq_ignore_ascii_case(b"syslog");
+            if (admin || plain) && !syslog && PATH_INIS.iter().any(|name| named(name)) {
+                let full = self.full(pool, &item.value);
+                self.written.pools[pool].settings.items[index].value = full;
+            }
+        }
+    }
+
+    /// Rules for the directives beyond php-fpm.
+    fn pool_own(&mut self, pool: usize) {
+        let settings = self.settings(pool);
+        let stack = settings.size(Pool::ThreadStackSize);
+        let requests = settings.integer(Pool::ConnectionMaxRequests);
+        let params = settings.size(Pool::RequestParamsLimit);
+        let timeout = settings.integer(Pool::ResponseTimeout);
+        if params == 0 {
+            let message = "request_params_limit must be a positive value";
+            self.value(pool, Pool::RequestParamsLimit, Level::Alert, message);
+        }
+        if timeout < 0 {
+            let message = format!("response_timeout({timeout}s) can't be negative");
+            self.value(pool, Pool::ResponseTimeout, Level::Alert, &message);
+        }
+        if !(1..=i32::from(u16::MAX)).contains(&requests) {
+            let message =
+                format!("connection_max_requests({requests}) must be between 1 and 65535");
+            self.value(pool, Pool::ConnectionMaxRequests, Level::Alert, &message);
+        }
+        if stack != 0 && stack < MIN_STACK {
+            let message = format!("thread_stack_size({stack}) must be 0 or at least {MIN_STACK}");
+            self.value(pool, Pool::ThreadStackSize, Level::Alert, &message);
+        }
+    }
+
+    /// The formats of those pools that have an access log.
+    pub(super) fn access_formats(&mut self) {
+        for pool in 0..self.written.pools.len() {
+            let settings = self.settings(pool);
+            let format = match settings.filled(Pool::AccessLog) {
+                Some(_) => settings.text(Pool::AccessFormat).unwrap_or_default(),
+                None => continue,
+            };
+            if let Err(warning) = access_format::check(&format) {
+                self.say(Level::Warning, warning);
+                let shown = String::from_utf8_lossy(&format);
+                let message = format!("wrong format for access.format '{shown}'");
+                self.value(pool, Pool::AccessFormat, Level::Error, &message);
+            }
+        }
+    }
+}
