@@ -63,6 +63,11 @@ pub fn tree_pss(pid: u32) -> u64 {
     tree(pid).into_iter().map(pss).sum()
 }
 
+/// Resident set size of `pid` and its descendants together, bytes.
+pub fn tree_rss(pid: u32) -> u64 {
+    tree(pid).into_iter().map(rss).sum()
+}
+
 /// CPU time (user and system) that `pid` has used, in clock ticks.
 pub fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
