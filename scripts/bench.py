@@ -102,13 +102,8 @@ def start_php(run, name, mode, binary, workers, user):
     label = f"{name}-{mode}"
     ini = run / f"{label}.ini"
     text = (ROOT / "conf/php.ini").read_text()
-    # Debian's php-fpm loads opcache by its own conf.d; ours is loaded by its path, which the pool's user can read.
-    opcache = ""
-    if name == "php-ftm":
-        info = subprocess.run([binary, "-n", "-i"], capture_output=True, text=True, check=True).stdout
-        copied = Path(shutil.copy(Path(re.search(r"^extension_dir => (\S+)", info, re.M)[1]) / "opcache.so", run / f"{label}.so"))
-        opcache = f"zend_extension = {copied}"
-    ini.write_text(text.replace("zend_extension = opcache", opcache))
+    # Debian's php-fpm loads opcache by a conf.d of its own.
+    ini.write_text(text if name == "php-ftm" else text.replace("zend_extension = opcache", ""))
     as_user = f"user = {user}\nlisten.owner = {user}\n" if os.geteuid() == 0 else ""
     conf = run / f"{label}.conf"
     conf.write_text(
