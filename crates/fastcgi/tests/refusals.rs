@@ -99,6 +99,16 @@ fn get_values_is_answered_in_the_middle_of_a_request() {
     );
 }
 
+/// php-fpm does not look at the id and answers with 0.
+#[test]
+fn get_values_is_answered_under_any_id() {
+    let mut asked = values(&[b"FCGI_MPXS_CONNS"]);
+    let answer = decode(&asked);
+    asked[3] = 7;
+    assert_eq!(decode(&asked), answer);
+    assert_eq!(decode(&[begin(7, 1, 1), asked].concat())[1..], answer);
+}
+
 #[test]
 fn a_get_values_cut_inside_a_pair_ends_the_connection() {
     for content in [
