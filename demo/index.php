@@ -64,22 +64,28 @@ $pool = [
     ['User', posix_getpwuid(posix_geteuid())['name'] ?? posix_geteuid()],
     ['opcache', function_exists('opcache_get_status') && opcache_get_status(false) ? 'on' : 'off'],
 ];
-if (function_exists('fpm_get_status')) {
-    foreach (fpm_get_status() ?: [] as $name => $value) {
-        if (is_scalar($value)) {
-            $pool[] = [$name, str_ends_with($name, 'time') ? gmdate('Y-m-d H:i:s', (int) $value) . ' UTC' : $value];
-        }
+$status = function_exists('fpm_get_status') ? fpm_get_status() : false;
+foreach ($status ?: [] as $name => $value) {
+    if (is_scalar($value)) {
+        $pool[] = [$name, str_ends_with($name, 'time') ? gmdate('Y-m-d H:i:s', (int) $value) . ' UTC' : $value];
     }
 }
 table('What answers', ['Name', 'Value'], $pool);
 
 echo "<h2>Its threads</h2>\n";
+$workers = array_column($status ? $status['procs'] : [], null, 'pid');
 $rows = [];
 $this_thread = this_thread();
 foreach (threads() as $thread) {
-    $rows[] = [$thread['id'], $thread['name'], $thread['state'], sprintf('%.2f s', $thread['cpu']),
-        $thread['id'] === $this_thread ? 'runs this script' : ''];
+    $worker = $workers[$thread['id']] ?? null;
+    $rows[] = [
+        $thread['id'],
+        $thread['name'],
+        $thread['id'] === $this_thread ? 'runs this script' : ($worker['state'] ?? $thread['state']),
+        $worker['requests'] ?? '',
+        sprintf('%.2f s', $thread['cpu']),
+    ];
 }
-table('Threads of this process', ['Thread', 'Name', 'State', 'CPU time', ''], $rows);
+table('Threads of this process', ['Thread', 'Name', 'State', 'Requests', 'CPU time'], $rows);
 
 page_end();
