@@ -55,4 +55,4 @@ pub use nginx::{Nginx, NginxConfig};
 pub use rng::Rng;
 pub use server::{Kind, Listen, PoolConfig, Server, ServerConfig};
 pub use site::Site;
-pub use wait::{DEADLINE, eventually, heavy};
+pub use wait::{DEADLINE, PHP_WAIT_FOR, eventually, heavy};

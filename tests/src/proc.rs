@@ -48,6 +48,38 @@ pub fn fds(pid: u32) -> Vec<String> {
     all
 }
 
+/// How much of the system a process tree holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Processes.
+    pub processes: usize,
+    /// Threads of all of them.
+    pub threads: usize,
+    /// Open descriptors of all of them.
+    pub fds: usize,
+}
+
+impl Counts {
+    /// Counts what `pid` and its descendants hold at this moment.
+    pub fn of_tree(pid: u32) -> Self {
+        let tree = tree(pid);
+        let threads = tree.iter().map(|&pid| threads(pid).len()).sum();
+        Self {
+            processes: tree.len(),
+            threads,
+            fds: tree.into_iter().map(fd_count).sum(),
+        }
+    }
+
+    /// Whether nothing was lost (as many processes and threads) and nothing leaked (no more descriptors) since
+    /// `before`. Fewer descriptors are no loss: `before` may have counted a connection that was about to close.
+    pub fn within(&self, before: &Self) -> bool {
+        self.processes == before.processes
+            && self.threads == before.threads
+            && self.fds <= before.fds
+    }
+}
+
 /// Proportional set size of one process, bytes: shared pages count in parts, so that sums over processes are true.
 pub fn pss(pid: u32) -> u64 {
     kib_line(&format!("/proc/{pid}/smaps_rollup"), "Pss:")

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::fcgi::{self, Answer, Call, Conn, Record, kind};
 use crate::net::{Address, probe_port};
-use crate::proc;
+use crate::proc::{self, Counts};
 use crate::process::Process;
 use crate::site::Site;
 use crate::wait::{DEADLINE, eventually, eventually_some};
@@ -330,6 +330,11 @@ impl Server {
     /// Proportional memory of all its processes, bytes.
     pub fn memory(&self) -> u64 {
         proc::tree_pss(self.pid())
+    }
+
+    /// How many processes, threads and descriptors it has.
+    pub fn counts(&self) -> Counts {
+        Counts::of_tree(self.pid())
     }
 
     /// Everything logged so far, by master and scripts (`error_log()` included).

@@ -56,3 +56,15 @@ macro_rules! only_php_ftm {
         }
     };
 }
+
+/// The start of a PHP script that may wait for a file which the test, or another script, makes: `wait_for($path)`. It
+/// gives up with an error after [`DEADLINE`].
+pub const PHP_WAIT_FOR: &str = r#"<?php
+function wait_for(string $file): void {
+    for ($i = 0; !file_exists($file); $i++) {
+        if ($i > 6000) { http_response_code(504); exit("no $file"); }
+        usleep(5000);
+        clearstatcache();
+    }
+}
+"#;
