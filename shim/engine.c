@@ -1,0 +1,184 @@
+/* The engine's life in a pool process: start, settings, the printing options, stop. */
+#include "internal.h"
+
+#ifdef FTM_SHARED_LIBPHP
+/* libphp.a brings this definition along (sapi/embed); beside a libphp.so it is ours. */
+ZEND_TSRMLS_CACHE_DEFINE()
+#endif
+
+#include "ext/standard/basic_functions.h"
+
+ftm_engine_config ftm_config;
+
+/* Keeps the entries that the pool's php_admin_value[] and php_admin_flag[] set from being changed by scripts. Threads
+ * copy the main thread's entries when they boot, so this must come before the first of them. */
+static void lock_admin_entries(void)
+{
+	if (!ftm_config.admin_names) {
+		return;
+	}
+	for (const char *const *name = ftm_config.admin_names; *name; name++) {
+		zend_ini_entry *entry = zend_hash_str_find_ptr(EG(ini_directives), *name, strlen(*name));
+		if (entry) {
+			entry->modifiable = ZEND_INI_SYSTEM;
+		} else {
+			char line[512];
+			int len = snprintf(line, sizeof(line),
+				"Unable to set php_admin_value '%s': no loaded extension knows it", *name);
+			ftm_rs_log(FTM_WARNING, line, MIN((size_t) len, sizeof(line) - 1));
+		}
+	}
+}
+
+/* What this binary was compiled against must be what it runs with: a libphp.so may have been exchanged. */
+static const char *check_build(void)
+{
+	static char message[512];
+
+	if (strcmp(basic_functions_module.version, PHP_VERSION) == 0
+	 && strcmp(basic_functions_module.build_id, ZEND_MODULE_BUILD_ID) == 0) {
+		return NULL;
+	}
+	snprintf(message, sizeof(message),
+		"this php-ftm was built for PHP %s (%s) but finds PHP %s (%s): build it again with PHP_CONFIG naming that PHP's "
+		"php-config, or put the former libphp back",
+		PHP_VERSION, ZEND_MODULE_BUILD_ID, basic_functions_module.version, basic_functions_module.build_id);
+	return message;
+}
+
+const char *ftm_engine_start(const ftm_engine_config *config)
+{
+	const char *wrong = check_build();
+	if (wrong) {
+		return wrong;
+	}
+	ftm_config = *config;
+	if (!php_tsrm_startup()) {
+		return "cannot start the thread-safe resource manager: out of memory?";
+	}
+	ZEND_TSRMLS_CACHE_UPDATE();
+
+	sapi_startup(&ftm_sapi_module);
+	ftm_sapi_module.php_ini_path_override = config->ini_path ? strdup(config->ini_path) : NULL;
+	ftm_sapi_module.php_ini_ignore = config->ini_ignore;
+	ftm_sapi_module.php_ini_ignore_cwd = 1;
+	ftm_sapi_module.executable_location = (char *) config->executable;
+	ftm_sapi_module.ini_entries = config->ini_entries ? strdup(config->ini_entries) : NULL;
+	SG(request_info).path_translated = NULL;
+
+	if (ftm_sapi_module.startup(&ftm_sapi_module) == FAILURE) {
+		return "PHP's module startup failed: see the messages above, and try the same php.ini with php -c";
+	}
+	ZEND_TSRMLS_CACHE_UPDATE();
+	lock_admin_entries();
+	ftm_variables_startup();
+	ftm_interrupt_startup();
+	return NULL;
+}
+
+void ftm_engine_stop(void)
+{
+	SG(server_context) = NULL;
+	php_module_shutdown();
+	sapi_shutdown();
+	tsrm_shutdown();
+}
+
+int64_t ftm_ini_long(const char *name, int64_t fallback)
+{
+	bool exists = false;
+	const char *value = zend_ini_string_ex((char *) name, strlen(name), 0, &exists);
+	(void) value;
+	return exists ? (int64_t) zend_ini_long((char *) name, strlen(name), 0) : fallback;
+}
+
+const char *ftm_ini_string(const char *name)
+{
+	const char *value = zend_ini_string((char *) name, strlen(name), 0);
+	return value && *value ? value : NULL;
+}
+
+uint32_t ftm_php_version_id(void)
+{
+	return PHP_VERSION_ID;
+}
+
+/* The printing options run a request without a client, whose output goes to stdout. */
+static bool print_begin(void)
+{
+	if (php_request_startup() == FAILURE) {
+		return false;
+	}
+	SG(headers_sent) = 1;
+	SG(request_info).no_headers = 1;
+	return true;
+}
+
+void ftm_print_version(void)
+{
+	zend_first_try {
+		if (print_begin()) {
+			php_printf("PHP %s (%s) (built: %s %s)"
+#if PHP_VERSION_ID >= 80400
+				" (ZTS)"
+#endif
+#if ZEND_DEBUG
+				" (DEBUG)"
+#endif
+				"\nCopyright (c) The PHP Group\n%s", PHP_VERSION, sapi_module.name, __DATE__, __TIME__, get_zend_version());
+			php_request_shutdown(NULL);
+		}
+	} zend_end_try();
+}
+
+static int compare_modules(Bucket *a, Bucket *b)
+{
+	return strcasecmp(((zend_module_entry *) Z_PTR(a->val))->name, ((zend_module_entry *) Z_PTR(b->val))->name);
+}
+
+static int compare_extensions(const zend_llist_element **a, const zend_llist_element **b)
+{
+	return strcmp(((const zend_extension *) (*a)->data)->name, ((const zend_extension *) (*b)->data)->name);
+}
+
+void ftm_print_modules(void)
+{
+	zend_first_try {
+		if (print_begin()) {
+			HashTable modules;
+			zend_module_entry *module;
+			zend_llist extensions;
+
+			php_printf("[PHP Modules]\n");
+			zend_hash_init(&modules, 64, NULL, NULL, 1);
+			zend_hash_copy(&modules, &module_registry, NULL);
+			zend_hash_sort(&modules, compare_modules, 0);
+			ZEND_HASH_FOREACH_PTR(&modules, module) {
+				php_printf("%s\n", module->name);
+			} ZEND_HASH_FOREACH_END();
+			zend_hash_destroy(&modules);
+
+			php_printf("\n[Zend Modules]\n");
+			zend_llist_copy(&extensions, &zend_extensions);
+			extensions.dtor = NULL;
+			zend_llist_sort(&extensions, compare_extensions);
+			for (zend_llist_element *e = extensions.head; e; e = e->next) {
+				php_printf("%s\n", ((zend_extension *) e->data)->name);
+			}
+			zend_llist_destroy(&extensions);
+			php_printf("\n");
+			php_request_shutdown(NULL);
+		}
+	} zend_end_try();
+}
+
+void ftm_print_info(void)
+{
+	zend_first_try {
+		ftm_sapi_module.phpinfo_as_text = 1;
+		if (print_begin()) {
+			php_print_info(0xFFFFFFFF);
+			php_request_shutdown(NULL);
+		}
+	} zend_end_try();
+}

@@ -1,0 +1,189 @@
+/*
+ * The whole border between Rust and PHP: what Rust calls in C, what C calls in Rust, and the plain structs between.
+ * bindgen reads this header and no other, so nothing of PHP's own may appear in it.
+ *
+ * The rules: PHP reports fatal errors by longjmp, which must never cross a Rust frame. So an ftm_rs_* function never
+ * calls back into PHP; it returns a plain result and the C side raises the PHP error after Rust has returned. A panic
+ * never leaves an ftm_rs_* function. Functions of the shim that Rust calls never let a bailout escape.
+ */
+#ifndef FTM_H
+#define FTM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One FastCGI parameter. Name and value are each followed by a NUL that their lengths do not count. */
+typedef struct ftm_param {
+	const char *name;
+	const char *value;
+	uint32_t name_len;
+	uint32_t value_len;
+} ftm_param;
+
+/*
+ * One request as the C side sees it. Everything it points to lives until ftm_rs_request_done() of the same request has
+ * returned. Strings are NUL-terminated; those that may be missing are NULL.
+ */
+typedef struct ftm_request {
+	void *rust;                     /* Rust's own; C only hands it back */
+	const ftm_param *params;        /* in order of arrival; PHP-FPM walks them from the last to the first */
+	size_t params_len;
+	const char *method;             /* REQUEST_METHOD */
+	const char *script;             /* the file to run; NULL: there is none (404) */
+	const char *script_name;        /* SCRIPT_NAME after the path fix-ups: PHP's request_uri */
+	const char *query_string;
+	const char *content_type;       /* NULL only where script is NULL */
+	int64_t content_length;         /* bytes announced; -1: not announced, the body ends with its stream */
+	bool script_missing;            /* the path fix-ups found no file: answer 404 before the script is opened */
+} ftm_request;
+
+/* What an ftm_rs_* call on the response reports. */
+typedef enum ftm_io {
+	FTM_IO_OK = 0,
+	FTM_IO_GONE = 1                 /* nobody reads any more: C calls php_handle_aborted_connection() */
+} ftm_io;
+
+/* How a read from the body ended when it returned less than was asked for. */
+typedef enum ftm_body_end {
+	FTM_BODY_MORE = 0,              /* as much as asked for */
+	FTM_BODY_COMPLETE = 1,
+	FTM_BODY_SHORT = 2,             /* the stream ended before CONTENT_LENGTH bytes */
+	FTM_BODY_TIMEOUT = 3,           /* max_input_time passed while it trickled in */
+	FTM_BODY_GONE = 4               /* the client left */
+} ftm_body_end;
+
+/* Levels of the error log, as PHP-FPM's zlog has them. */
+typedef enum ftm_level {
+	FTM_DEBUG = 1,
+	FTM_NOTICE = 2,
+	FTM_WARNING = 3,
+	FTM_ERROR = 4,
+	FTM_ALERT = 5
+} ftm_level;
+
+/* Why a thread left its loop. */
+typedef enum ftm_thread_end {
+	FTM_THREAD_RETIRED = 0,         /* Rust had no further request for it */
+	FTM_THREAD_BROKEN = 1           /* a bailout in request startup or shutdown: its state is not to be trusted */
+} ftm_thread_end;
+
+/* The settings of the engine, as given by the command line and the pool. Strings live as long as the process. */
+typedef struct ftm_engine_config {
+	const char *executable;         /* argv[0] */
+	const char *ini_path;           /* -c; NULL: PHP's default search */
+	bool ini_ignore;                /* -n */
+	const char *ini_entries;        /* lines of name=value that override php.ini: -d and the pool's php_value[] … */
+	const char *const *admin_names; /* NULL-terminated: entries that scripts may not change (php_admin_value[]) */
+	const char *disable_functions;  /* comma-separated, added to those of php.ini; NULL: none */
+	const char *disable_classes;
+	const char *const *limit_extensions; /* NULL-terminated (security.limit_extensions); NULL: every extension runs */
+	bool wall_clock;                /* max_execution_clock = wall */
+} ftm_engine_config;
+
+/* ---- Rust calls C ------------------------------------------------------------------------------------------- */
+
+/* Starts TSRM and PHP's modules (MINIT) on the calling thread, which becomes PHP's main thread. Once per process.
+ * On failure returns a message that says what is wrong and what to do; NULL: all is well. */
+const char *ftm_engine_start(const ftm_engine_config *config);
+
+/* MSHUTDOWN. Every PHP thread must have ended. */
+void ftm_engine_stop(void);
+
+/* The value of an ini entry as an integer, after ftm_engine_start(); fallback where it does not exist. */
+int64_t ftm_ini_long(const char *name, int64_t fallback);
+
+/* A string setting of the engine; NULL where unset. Lives as long as the process. */
+const char *ftm_ini_string(const char *name);
+
+/* -v, -m and -i: print to stdout. The engine must have been started. */
+void ftm_print_version(void);
+void ftm_print_modules(void);
+void ftm_print_info(void);
+
+/* PHP_VERSION_ID of the PHP that this binary was compiled against, such as 80232. */
+uint32_t ftm_php_version_id(void);
+
+/* The life of a PHP thread: boots its state, runs requests until ftm_rs_next_request() has no more, frees all state.
+ * `slot` is handed to the callbacks. Must be called on a thread of its own that ends afterwards. */
+ftm_thread_end ftm_thread_main(void *slot);
+
+/* Makes the thread that owns `interrupt` call ftm_rs_interrupted() at its next opcode. Any thread may call this while
+ * the owner lives (see ftm_rs_thread_booted and ftm_rs_thread_leaving). */
+void ftm_interrupt(void *interrupt);
+
+/* ---- C calls Rust ------------------------------------------------------------------------------------------- */
+
+/* The thread's engine state exists; `interrupt` is what ftm_interrupt() takes for it. */
+void ftm_rs_thread_booted(void *slot, void *interrupt);
+
+/* The thread's engine state is about to be freed: `interrupt` must not be used after this returns. */
+void ftm_rs_thread_leaving(void *slot);
+
+/* Waits for the next request of this slot. NULL: leave. */
+const ftm_request *ftm_rs_next_request(void *slot);
+
+/* The request is over in every respect; its memory may go. */
+void ftm_rs_request_done(void *slot, const ftm_request *request);
+
+/* Response bytes (CGI headers and body alike). Blocks only with a deadline. */
+ftm_io ftm_rs_write(const ftm_request *request, const char *data, size_t len);
+
+/* Sends what ftm_rs_write() gathered. */
+ftm_io ftm_rs_flush(const ftm_request *request);
+
+/* A message for FCGI_STDERR, which the web server puts into its error log. */
+ftm_io ftm_rs_stderr(const ftm_request *request, const char *message, size_t len);
+
+/* Ends the response: rest of the output, end of STDOUT, END_REQUEST. False: it had ended before. */
+bool ftm_rs_finish(const ftm_request *request);
+
+/* True after the response has ended. */
+bool ftm_rs_finished(const ftm_request *request);
+
+/* True when the client left before the response had ended. */
+bool ftm_rs_aborted(const ftm_request *request);
+
+/* Reads up to `len` body bytes into `buffer`; returns their number and says in `end` why there are no more. */
+size_t ftm_rs_read_body(const ftm_request *request, char *buffer, size_t len, ftm_body_end *end);
+
+/* A line for the error log. */
+void ftm_rs_log(ftm_level level, const char *message, size_t len);
+
+/* One row of the pool's scoreboard, for fpm_get_status(). */
+typedef struct ftm_status_slot {
+	int64_t thread_id;              /* what getmypid() shows elsewhere as the worker: the thread's id */
+	const char *state;              /* "Idle", "Running" … */
+	int64_t start_time;             /* Unix time at which the thread was booted */
+	int64_t requests;               /* of this thread since it was booted */
+	int64_t duration_us;            /* of the current or the last request */
+	char method[16];
+	char uri[128];
+	char query[512];
+	char user[32];
+	char script[256];
+	int64_t content_length;
+} ftm_status_slot;
+
+typedef struct ftm_status {
+	const char *pool;
+	const char *process_manager;
+	int64_t start_time;
+	int64_t accepted;
+	int64_t queue;                  /* requests that wait for a slot */
+	int64_t queue_max;
+	int64_t queue_limit;
+	int64_t idle;
+	int64_t active;
+	int64_t active_max;
+	int64_t recycles;
+	size_t slots;
+} ftm_status;
+
+/* Fills the summary; false outside a pool. */
+bool ftm_rs_status(ftm_status *out);
+
+/* Fills row `index` < ftm_status.slots; false where the slot has no thread at the moment. */
+bool ftm_rs_status_slot(size_t index, ftm_status_slot *out);
+
+#endif

@@ -1,0 +1,94 @@
+/* What the C files of the shim share. Not for Rust: PHP's headers are in here. */
+#ifndef FTM_INTERNAL_H
+#define FTM_INTERNAL_H
+
+#ifdef HAVE_CONFIG_H
+# undef HAVE_CONFIG_H
+#endif
+
+#include "php.h"
+#include "SAPI.h"
+#include "php_ini.h"
+#include "php_main.h"
+#include "php_output.h"
+#include "php_variables.h"
+#include "ext/standard/info.h"
+#include "zend_atomic.h"
+#include "zend_extensions.h"
+#include "zend_interfaces.h"
+
+#include "ftm.h"
+
+#ifndef ZTS
+# error "php-ftm needs a thread-safe PHP (--enable-zts)"
+#endif
+#ifdef ZEND_SIGNALS
+# error "php-ftm needs a PHP without Zend signals (--disable-zend-signals): they are broken under threads"
+#endif
+#ifndef ZEND_MAX_EXECUTION_TIMERS
+# error "php-ftm needs a PHP with --enable-zend-max-execution-timers"
+#endif
+
+ZEND_TSRMLS_CACHE_EXTERN()
+
+/* Per-thread globals of the module "cgi-fcgi", under the ini names that PHP-FPM registers. */
+ZEND_BEGIN_MODULE_GLOBALS(ftm)
+	bool rfc2616_headers;
+	bool nph;
+	bool fix_pathinfo;
+	bool force_redirect;
+	bool discard_path;
+	bool fcgi_logging;
+	char *redirect_status_env;
+	char *error_header;
+	char *fpm_config;
+	/* state of the request under way */
+	bool stderr_started;            /* a message went to FCGI_STDERR: the next one follows "; " */
+	bool executing;                 /* the script was started: a body error now is the script's to handle */
+	ftm_body_end body_end;          /* how the body ended, as far as it was read */
+	int body_fd;                    /* REQUEST_BODY_FILE, -1 when not open */
+	HashTable user_ini;             /* directory → parsed .user.ini files, kept for user_ini.cache_ttl seconds */
+ZEND_END_MODULE_GLOBALS(ftm)
+
+ZEND_EXTERN_MODULE_GLOBALS(ftm)
+#define FTM_G(v) ZEND_MODULE_GLOBALS_ACCESSOR(ftm, v)
+
+#define FTM_REQUEST() ((const ftm_request *) SG(server_context))
+
+extern sapi_module_struct ftm_sapi_module;
+extern zend_module_entry ftm_module_entry;
+extern ftm_engine_config ftm_config;
+
+/* The value of a parameter, NUL-terminated, or NULL. */
+const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
+
+/* A message of this request: to the error log's level filter and, with fastcgi.logging, to FCGI_STDERR. Like zlog() in a
+ * PHP-FPM child. Bails out when the client has left and the script does not ignore that. */
+void ftm_message(ftm_level level, const char *format, ...) ZEND_ATTRIBUTE_FORMAT(printf, 2, 3);
+
+/* Sends a ready message of `len` bytes to FCGI_STDERR. May bail out, as ftm_message(). */
+void ftm_message_stderr(const char *message, size_t len);
+
+/* .user.ini and the [PATH=]/[HOST=] sections of php.ini, for the script of this request. */
+void ftm_ini_activate(void);
+void ftm_user_ini_free(HashTable *cache);
+
+/* PHP_VALUE and PHP_ADMIN_VALUE parameters; before request startup, so that they act on reading the body too. */
+void ftm_ini_from_params(const ftm_request *request);
+
+/* $_SERVER, $_ENV: installs the hooks that import parameters. Once per process. */
+void ftm_variables_startup(void);
+void ftm_register_variables(zval *track_vars_array);
+
+/* Runs one request from startup to shutdown. False: the thread's state is not to be trusted any more. */
+bool ftm_run_request(const ftm_request *request);
+
+/* The thread's max_execution_time timer: made once per thread, armed by PHP. */
+void ftm_timer_prepare(void);
+void ftm_timer_keep(void);
+void ftm_timer_free(void);
+
+/* Chains zend_interrupt_function. Once per process. */
+void ftm_interrupt_startup(void);
+
+#endif

@@ -1,0 +1,174 @@
+/* One request from startup to shutdown. Each phase has its own zend_try: a bailout in one does not skip the next. */
+#include "internal.h"
+
+static bool extension_allowed(const char *path)
+{
+	const char *const *ext = ftm_config.limit_extensions;
+	size_t path_len = strlen(path);
+
+	if (!ext) {
+		return true;
+	}
+	for (; *ext; ext++) {
+		size_t ext_len = strlen(*ext);
+		if (path_len > ext_len && strcmp(path + path_len - ext_len, *ext) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* May bail out. */
+static void refuse(int status, const char *body)
+{
+	SG(sapi_headers).http_response_code = status;
+	PUTS(body);
+}
+
+/* The body as far as request startup read it must be whole, or the script does not run. May bail out. */
+static bool body_usable(void)
+{
+	switch (FTM_G(body_end)) {
+		case FTM_BODY_SHORT:
+			ftm_message(FTM_WARNING, "the request body ended before its announced length");
+			refuse(400, "Bad Request.\n");
+			return false;
+		case FTM_BODY_TIMEOUT:
+			ftm_message(FTM_WARNING, "the request body did not arrive within max_input_time");
+			refuse(408, "Request Timeout.\n");
+			return false;
+		case FTM_BODY_GONE:
+			return PG(ignore_user_abort);
+		default:
+			return true;
+	}
+}
+
+/* May bail out. */
+static void run_script(void)
+{
+	zend_file_handle file;
+	char *path = estrdup(SG(request_info).path_translated); /* for the message: opening may free the original */
+
+	if (php_fopen_primary_script(&file) == FAILURE) {
+		int error = errno;
+		ftm_message(FTM_ERROR, "Unable to open primary script: %s (%s)", path, strerror(error));
+		if (error == EACCES) {
+			refuse(403, "Access denied.\n");
+		} else {
+			refuse(404, "No input file specified.\n");
+		}
+	} else {
+		EG(exit_status) = 0;
+		FTM_G(executing) = true;
+		php_execute_script(&file);
+	}
+	if (!file.in_list) {
+		zend_destroy_file_handle(&file);
+	}
+	efree(path);
+}
+
+/* May bail out. */
+static void serve(const ftm_request *request)
+{
+	if (!SG(request_info).request_method) {
+		return; /* not HTTP over FastCGI: an empty answer, as PHP-FPM gives */
+	}
+	if (!SG(request_info).path_translated) {
+		ftm_message(FTM_DEBUG, "Primary script unknown");
+		refuse(404, "File not found.\n");
+	} else if (!extension_allowed(SG(request_info).path_translated)) {
+		ftm_message(FTM_NOTICE, "Access to the script '%s' has been denied (see security.limit_extensions)",
+			SG(request_info).path_translated);
+		refuse(403, "Access denied.\n");
+	} else if (body_usable()) {
+		run_script();
+	}
+	(void) request;
+}
+
+/* fastcgi.error_header: for scripts that ended with a fatal error. May bail out. */
+static void add_error_header(void)
+{
+	if (EG(exit_status) == 255 && FTM_G(error_header) && *FTM_G(error_header) && !SG(headers_sent)) {
+		sapi_header_line line = {0};
+		line.line = FTM_G(error_header);
+		line.line_len = strlen(FTM_G(error_header));
+		sapi_header_op(SAPI_HEADER_REPLACE, &line);
+	}
+}
+
+static void fill_request_info(const ftm_request *request)
+{
+	SG(server_context) = (void *) request;
+	SG(request_info).request_method = request->method;
+	SG(request_info).proto_num = 1000;
+	SG(request_info).query_string = (char *) request->query_string;
+	SG(request_info).request_uri = (char *) request->script_name;
+	SG(request_info).content_type = request->content_type;
+	SG(request_info).content_length = request->content_length > 0 ? (zend_long) request->content_length : 0;
+	SG(request_info).path_translated = request->script ? estrdup(request->script) : NULL;
+	SG(sapi_headers).http_response_code = request->script_missing ? 404 : 200;
+	FTM_G(stderr_started) = false;
+	FTM_G(executing) = false;
+	FTM_G(body_end) = FTM_BODY_MORE;
+	FTM_G(body_fd) = -1;
+}
+
+bool ftm_run_request(const ftm_request *request)
+{
+	/* volatile: they are read after a longjmp */
+	volatile bool started = false, sound = true;
+
+	zend_try {
+		fill_request_info(request);
+		php_handle_auth_data(ftm_param_value(request, ZEND_STRL("HTTP_AUTHORIZATION")));
+		ftm_ini_from_params(request);
+	} zend_end_try();
+
+	ftm_timer_prepare();
+	zend_try {
+		started = php_request_startup() == SUCCESS;
+	} zend_end_try();
+	ftm_timer_keep();
+
+	EG(exit_status) = 0;
+	if (started) {
+		zend_try {
+			serve(request);
+		} zend_end_try();
+	} else {
+		/* Most often the client left while the body was read; otherwise a module's RINIT failed. */
+		sound = PG(connection_status) & PHP_CONNECTION_ABORTED;
+		if (sound || PG(modules_activated)) {
+			SG(sapi_headers).http_response_code = 500;
+		}
+	}
+	zend_try {
+		add_error_header();
+	} zend_end_try();
+
+	if (FTM_G(body_fd) >= 0) {
+		close(FTM_G(body_fd));
+		FTM_G(body_fd) = -1;
+	}
+	/* Whatever of the body was not read is dropped by the main thread: a slow upload must not hold this thread. */
+	SG(post_read) = 1;
+	if (SG(request_info).path_translated) {
+		efree(SG(request_info).path_translated);
+		SG(request_info).path_translated = NULL;
+	}
+
+	volatile bool shut_down = false;
+	zend_try {
+		php_request_shutdown(NULL);
+		shut_down = true;
+	} zend_end_try();
+	if (!shut_down) {
+		/* Nothing else ends the response where shutdown broke off before the SAPI's turn. */
+		ftm_rs_finish(request);
+	}
+	SG(server_context) = NULL;
+	return sound && shut_down;
+}

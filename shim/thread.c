@@ -1,0 +1,112 @@
+/*
+ * The life of a PHP thread:
+ *
+ *   ts_resource ── booted ──> [ next request ── run ── done ]* ── leaving ──> ts_free_thread
+ *
+ * The loop ends when Rust has no further request for the slot (pm.max_requests, graceful stop) or after a bailout that
+ * leaves the state in doubt. The OS thread ends right after, so that thread_local storage of extensions goes too.
+ */
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE
+#endif
+#include "internal.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#ifndef sigev_notify_thread_id
+# define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+/* The timer of max_execution_time counts the thread's CPU time (max_execution_clock = cpu), as PHP-FPM's ITIMER_PROF
+ * does, and lives as long as the thread. PHP makes and deletes one per request, on a wall clock, unless EG(pid) tells it
+ * otherwise: equal to getpid() means "there is one", any other value but 0 "it is not mine to delete". */
+#define TIMER_KEPT ((pid_t) -1)
+
+static TSRM_TLS bool timer_made;
+
+static void timer_make(void)
+{
+	struct sigevent event = {0};
+
+	event.sigev_notify = SIGEV_THREAD_ID;
+	event.sigev_signo = SIGRTMIN;
+	event.sigev_value.sival_ptr = &EG(max_execution_timer_timer);
+	event.sigev_notify_thread_id = (pid_t) syscall(SYS_gettid);
+	if (EG(pid) == getpid()) {
+		timer_delete(EG(max_execution_timer_timer)); /* the wall clock one that the new thread was given */
+	}
+	if (timer_create(ftm_config.wall_clock ? CLOCK_BOOTTIME : CLOCK_THREAD_CPUTIME_ID, &event,
+	                 &EG(max_execution_timer_timer)) == 0) {
+		timer_made = true;
+		sigaction(SIGRTMIN, NULL, &EG(oldact));
+	} else {
+		EG(pid) = 0; /* PHP tries to make its own and reports why it cannot */
+	}
+}
+
+void ftm_timer_prepare(void)
+{
+	if (!timer_made) {
+		timer_make();
+	}
+	if (timer_made) {
+		EG(pid) = getpid();
+	}
+}
+
+void ftm_timer_keep(void)
+{
+	if (timer_made) {
+		EG(pid) = TIMER_KEPT;
+	}
+}
+
+void ftm_timer_free(void)
+{
+	if (timer_made) {
+		timer_delete(EG(max_execution_timer_timer));
+		EG(pid) = 0;
+		timer_made = false;
+	}
+}
+
+ftm_thread_end ftm_thread_main(void *slot)
+{
+	/* volatile: it is read after a longjmp */
+	volatile ftm_thread_end end = FTM_THREAD_RETIRED;
+
+	/* umask and the current directory become the thread's own. It needs no privilege; where a sandbox forbids it, umask
+	 * stays shared (PHP's own directory is a virtual one per thread anyway). */
+	unshare(CLONE_FS);
+	const mode_t mask = umask(0);
+	umask(mask);
+
+	ts_resource(0);
+	ZEND_TSRMLS_CACHE_UPDATE();
+	SG(server_context) = NULL;
+	ftm_rs_thread_booted(slot, &EG(vm_interrupt));
+
+	zend_first_try {
+		const ftm_request *request;
+		while ((request = ftm_rs_next_request(slot))) {
+			bool sound = ftm_run_request(request);
+			ftm_rs_request_done(slot, request);
+			umask(mask);
+			if (!sound) {
+				end = FTM_THREAD_BROKEN;
+				break;
+			}
+		}
+	} zend_catch {
+		end = FTM_THREAD_BROKEN;
+	} zend_end_try();
+
+	ftm_rs_thread_leaving(slot);
+	ftm_timer_free();
+	ts_free_thread();
+	return end;
+}

@@ -1,0 +1,170 @@
+/* Settings that depend on the request: .user.ini, [PATH=] and [HOST=] sections, PHP_VALUE and PHP_ADMIN_VALUE. */
+#include "internal.h"
+
+#include "zend_ini_scanner.h"
+
+typedef struct user_ini {
+	time_t expires;
+	HashTable config; /* the combination of all files from the document root down to the directory */
+} user_ini;
+
+static void free_config_value(zval *value)
+{
+	if (Z_TYPE_P(value) == IS_ARRAY) {
+		zend_hash_destroy(Z_ARRVAL_P(value));
+		free(Z_ARR_P(value));
+	} else if (Z_TYPE_P(value) == IS_STRING) {
+		zend_string_release_ex(Z_STR_P(value), 1);
+	}
+}
+
+static void free_user_ini(zval *value)
+{
+	user_ini *entry = Z_PTR_P(value);
+	zend_hash_destroy(&entry->config);
+	free(entry);
+}
+
+void ftm_user_ini_free(HashTable *cache)
+{
+	if (cache->pDestructor) {
+		zend_hash_destroy(cache);
+	}
+}
+
+/* Reads the files of `dir` (ends with a slash; is modified and restored) and of its parents down from the document root,
+ * if it lies inside. */
+static void read_user_ini(user_ini *entry, char *dir, size_t dir_len, const char *root, size_t root_len)
+{
+	zend_hash_clean(&entry->config);
+	if (dir_len > root_len && strncmp(root, dir, root_len) == 0) {
+		for (char *slash = dir + root_len; (slash = strchr(slash, '/')); slash++) {
+			*slash = 0;
+			php_parse_user_ini_file(dir, PG(user_ini_filename), &entry->config);
+			*slash = '/';
+		}
+	} else {
+		php_parse_user_ini_file(dir, PG(user_ini_filename), &entry->config);
+	}
+}
+
+static void activate_user_ini(char *dir, size_t dir_len, const char *root)
+{
+	HashTable *cache = &FTM_G(user_ini);
+	size_t root_len = strlen(root);
+	time_t now = (time_t) sapi_get_request_time();
+
+	if (root_len > 0 && root[root_len - 1] == '/') {
+		root_len--;
+	}
+	if (!cache->pDestructor) {
+		zend_hash_init(cache, 8, NULL, free_user_ini, 1);
+	}
+	user_ini *entry = zend_hash_str_find_ptr(cache, dir, dir_len);
+	if (!entry) {
+		entry = pemalloc(sizeof(*entry), 1);
+		entry->expires = 0;
+		zend_hash_init(&entry->config, 0, NULL, free_config_value, 1);
+		zend_hash_str_update_ptr(cache, dir, dir_len, entry);
+	}
+	if (now > entry->expires) {
+		read_user_ini(entry, dir, dir_len, root, root_len);
+		entry->expires = now + PG(user_ini_cache_ttl);
+	}
+	php_ini_activate_config(&entry->config, PHP_INI_PERDIR, PHP_INI_STAGE_HTACCESS);
+}
+
+/* May bail out. */
+void ftm_ini_activate(void)
+{
+	const ftm_request *request = FTM_REQUEST();
+	const char *script = SG(request_info).path_translated;
+	bool user_ini_on = PG(user_ini_filename) && *PG(user_ini_filename);
+
+	if (php_ini_has_per_host_config()) {
+		const char *server_name = ftm_param_value(request, ZEND_STRL("SERVER_NAME"));
+		if (server_name) {
+			char *lower = estrdup(server_name);
+			zend_str_tolower(lower, strlen(lower));
+			php_ini_activate_per_host_config(lower, strlen(lower));
+			efree(lower);
+		}
+	}
+	if (!php_ini_has_per_dir_config() && !user_ini_on) {
+		return;
+	}
+	size_t len = strlen(script);
+	char *dir = emalloc(len + 2);
+	memcpy(dir, script, len + 1);
+	len = zend_dirname(dir, len);
+	dir[len++] = '/';
+	dir[len] = 0;
+	php_ini_activate_per_dir_config(dir, len);
+
+	const char *root = ftm_param_value(request, ZEND_STRL("DOCUMENT_ROOT"));
+	if (user_ini_on && root && dir[0] == '/') {
+		activate_user_ini(dir, len, root);
+	}
+	efree(dir);
+}
+
+/* ---- PHP_VALUE, PHP_ADMIN_VALUE ---- */
+
+static bool is_admin_entry(const char *name)
+{
+	for (const char *const *n = ftm_config.admin_names; n && *n; n++) {
+		if (strcmp(*n, name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* One line of the parameter. The value ends with the request; what the pool's php_admin_value[] set stays. */
+static void ini_param_entry(zval *key, zval *value, zval *index, int kind, void *arg)
+{
+	int mode = *(int *) arg;
+	(void) index;
+
+	if (!key) {
+		return;
+	}
+	if (kind != ZEND_INI_PARSER_ENTRY) {
+		ftm_message(FTM_ERROR, "Passing INI directive through FastCGI: only classic entries are allowed");
+		return;
+	}
+	if (Z_STRLEN_P(key) < 1) {
+		ftm_message(FTM_ERROR, "Passing INI directive through FastCGI: empty key");
+		return;
+	}
+	if (!value || Z_TYPE_P(value) != IS_STRING) {
+		ftm_message(FTM_ERROR, "Passing INI directive through FastCGI: empty value for key '%s'", Z_STRVAL_P(key));
+		return;
+	}
+	if (is_admin_entry(Z_STRVAL_P(key))
+	 || zend_alter_ini_entry_ex(Z_STR_P(key), Z_STR_P(value), mode, PHP_INI_STAGE_ACTIVATE, 1) == FAILURE) {
+		ftm_message(FTM_ERROR, "Passing INI directive through FastCGI: unable to set '%s'", Z_STRVAL_P(key));
+	}
+}
+
+static void ini_from_param(const char *text, int mode)
+{
+	char *lines;
+	spprintf(&lines, 0, "%s\n", text);
+	zend_parse_ini_string(lines, 1, ZEND_INI_SCANNER_NORMAL, (zend_ini_parser_cb_t) ini_param_entry, &mode);
+	efree(lines);
+}
+
+/* May bail out. */
+void ftm_ini_from_params(const ftm_request *request)
+{
+	const char *user = ftm_param_value(request, ZEND_STRL("PHP_VALUE"));
+	const char *admin = ftm_param_value(request, ZEND_STRL("PHP_ADMIN_VALUE"));
+
+	if (user) {
+		ini_from_param(user, ZEND_INI_USER);
+	}
+	if (admin) {
+		ini_from_param(admin, ZEND_INI_SYSTEM);
+	}
+}

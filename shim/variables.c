@@ -1,0 +1,85 @@
+/* $_SERVER and $_ENV: the process's environment, then the parameters, in PHP-FPM's order. */
+#include "internal.h"
+
+#include "php_globals.h"
+
+static void (*import_process_environment)(zval *array);
+
+/* Parameters are walked from the last that arrived to the first, and FCGI_ROLE (which PHP-FPM adds before them) last. */
+static void import_params(zval *array, bool filtered)
+{
+	const ftm_request *request = FTM_REQUEST();
+	int source = Z_ARR_P(array) == Z_ARR(PG(http_globals)[TRACK_VARS_ENV]) ? PARSE_ENV : PARSE_SERVER;
+
+	if (!request) {
+		return;
+	}
+	for (size_t i = request->params_len; i-- > 0;) {
+		const ftm_param *p = &request->params[i];
+		char *value = (char *) p->value;
+		size_t len = strlen(value); /* a NUL ends a value, as in PHP-FPM */
+
+		if (!filtered || sapi_module.input_filter(source, p->name, &value, len, &len)) {
+			php_register_variable_safe(p->name, value, len, array);
+		}
+	}
+}
+
+static bool copy_track_vars(zval *array, int from)
+{
+	zval *source = &PG(http_globals)[from];
+
+	if (Z_TYPE_P(source) != IS_ARRAY || Z_ARR_P(source) == Z_ARR_P(array) || !zend_hash_num_elements(Z_ARRVAL_P(source))) {
+		return false;
+	}
+	zend_array_destroy(Z_ARR_P(array));
+	Z_ARR_P(array) = zend_array_dup(Z_ARR_P(source));
+	return true;
+}
+
+static void import_environment(zval *array)
+{
+	if (copy_track_vars(array, TRACK_VARS_ENV) || copy_track_vars(array, TRACK_VARS_SERVER)) {
+		return;
+	}
+	import_process_environment(array);
+	import_params(array, true);
+}
+
+#if PHP_VERSION_ID < 80500
+/* getenv() without arguments. */
+static void load_environment(zval *array)
+{
+	import_process_environment(array);
+	import_params(array, false);
+}
+#endif
+
+void ftm_variables_startup(void)
+{
+	import_process_environment = php_import_environment_variables;
+	php_import_environment_variables = import_environment;
+#if PHP_VERSION_ID < 80500
+	php_load_environment_variables = load_environment;
+#endif
+}
+
+/* May bail out. */
+void ftm_register_variables(zval *array)
+{
+	const ftm_request *request = FTM_REQUEST();
+
+	php_import_environment_variables(array);
+	if (!request) {
+		return;
+	}
+	const char *script_name = SG(request_info).request_uri ? SG(request_info).request_uri : "";
+	const char *path_info = FTM_G(fix_pathinfo) ? ftm_param_value(request, ZEND_STRL("PATH_INFO")) : NULL;
+	char *self;
+	size_t len = spprintf(&self, 0, "%s%s", script_name, path_info ? path_info : "");
+
+	if (sapi_module.input_filter(PARSE_SERVER, "PHP_SELF", &self, len, &len)) {
+		php_register_variable_safe("PHP_SELF", self, len, array);
+	}
+	efree(self);
+}

@@ -1,0 +1,196 @@
+//! What the C side calls. Each function fences panics in: none crosses into C. What they may do, and when they are
+//! called, is said in `shim/ftm.h`.
+
+use std::ffi::{c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
+
+use super::ffi;
+use super::request::Running;
+use super::thread::PhpThread;
+use crate::observe::log::{self, Level};
+use crate::pool;
+use crate::server::{BodyEnd, Gone};
+
+/// Runs `body`; a panic is logged and becomes `otherwise`.
+fn fence<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+        // The panic's own message went to stderr by the default hook.
+        log::alert!("internal error in a callback of a PHP thread");
+        otherwise
+    })
+}
+
+/// # Safety
+///
+/// `slot` is what [`super::spawn`] gave to `ftm_thread_main`, and this is its thread.
+unsafe fn thread<'a>(slot: *mut c_void) -> &'a mut PhpThread {
+    // SAFETY: by the contract above it points to a living PhpThread; callbacks do not nest, so this borrow is the only one.
+    unsafe { &mut *slot.cast::<PhpThread>() }
+}
+
+/// # Safety
+///
+/// `request` is what `ftm_rs_next_request` gave out and `ftm_rs_request_done` has not taken back.
+unsafe fn running<'a>(request: *const ffi::ftm_request) -> &'a mut Running {
+    // SAFETY: `rust` is the address of the boxed Running that holds the view; callbacks do not nest.
+    unsafe { &mut *(*request).rust.cast::<Running>() }
+}
+
+/// # Safety
+///
+/// `data` points to `len` readable bytes, or `len` is 0.
+unsafe fn bytes<'a>(data: *const c_char, len: usize) -> &'a [u8] {
+    if len == 0 {
+        return &[];
+    }
+    // SAFETY: by the contract above.
+    unsafe { slice::from_raw_parts(data.cast(), len) }
+}
+
+fn io(result: Result<(), Gone>) -> ffi::ftm_io {
+    match result {
+        Ok(()) => ffi::ftm_io_FTM_IO_OK,
+        Err(Gone) => ffi::ftm_io_FTM_IO_GONE,
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_thread_booted(slot: *mut c_void, interrupt: *mut c_void) {
+    // SAFETY: C passes on what it was given.
+    fence((), || unsafe { thread(slot) }.slot.booted(interrupt));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_thread_leaving(slot: *mut c_void) {
+    // SAFETY: C passes on what it was given.
+    fence((), || unsafe { thread(slot) }.slot.leaving());
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request {
+    fence(std::ptr::null(), || {
+        // SAFETY: C passes on what it was given.
+        let thread = unsafe { thread(slot) };
+        let pool = &thread.pool;
+        if pool.max_requests > 0 && thread.served >= pool.max_requests {
+            return std::ptr::null();
+        }
+        let Some(request) = pool.dispatcher.next(&thread.slot) else {
+            return std::ptr::null();
+        };
+        thread.served += 1;
+        thread.slot.set_running(Some(request.clone()));
+        let running = Running::new(request, &pool.paths, std::mem::take(&mut thread.buffer));
+        running.show(thread.slot.row());
+        thread.running.insert(running).view()
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_request_done(slot: *mut c_void, request: *const ffi::ftm_request) {
+    fence((), || {
+        // SAFETY: C passes on what it was given.
+        let thread = unsafe { thread(slot) };
+        debug_assert!(thread.running.as_ref().is_some_and(|running| std::ptr::eq(running.view(), request)));
+        if let Some(mut running) = thread.running.take() {
+            running.finish();
+            thread.slot.set_running(None);
+            thread.slot.row().end();
+            thread.buffer = running.into_buffer();
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_write(request: *const ffi::ftm_request, data: *const c_char, len: usize) -> ffi::ftm_io {
+    // SAFETY: C passes the current request, and PHP's output buffer with its length.
+    fence(ffi::ftm_io_FTM_IO_GONE, || io(unsafe { running(request).write(bytes(data, len)) }))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_flush(request: *const ffi::ftm_request) -> ffi::ftm_io {
+    // SAFETY: C passes the current request.
+    fence(ffi::ftm_io_FTM_IO_GONE, || io(unsafe { running(request) }.flush()))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_stderr(request: *const ffi::ftm_request, message: *const c_char, len: usize) -> ffi::ftm_io {
+    // SAFETY: C passes the current request, and a message with its length.
+    fence(ffi::ftm_io_FTM_IO_GONE, || io(unsafe { running(request).request().send_stderr(bytes(message, len)) }))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_finish(request: *const ffi::ftm_request) -> bool {
+    // SAFETY: C passes the current request.
+    fence(false, || unsafe { running(request) }.finish())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_finished(request: *const ffi::ftm_request) -> bool {
+    // SAFETY: C passes the current request.
+    fence(true, || unsafe { running(request) }.request().finished())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_aborted(request: *const ffi::ftm_request) -> bool {
+    // SAFETY: C passes the current request.
+    fence(true, || unsafe { running(request) }.request().aborted())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_read_body(
+    request: *const ffi::ftm_request,
+    buffer: *mut c_char,
+    len: usize,
+    end: *mut ffi::ftm_body_end,
+) -> usize {
+    fence(0, || {
+        // SAFETY: C passes the current request and a buffer of `len` bytes that it does not touch meanwhile.
+        let (running, out) = unsafe { (running(request), slice::from_raw_parts_mut(buffer.cast::<u8>(), len)) };
+        let (filled, ended) = running.request().body().read(out);
+        let ended = match ended {
+            None => ffi::ftm_body_end_FTM_BODY_MORE,
+            Some(BodyEnd::Complete) => ffi::ftm_body_end_FTM_BODY_COMPLETE,
+            Some(BodyEnd::Short) => ffi::ftm_body_end_FTM_BODY_SHORT,
+            Some(BodyEnd::TimedOut) => ffi::ftm_body_end_FTM_BODY_TIMEOUT,
+            Some(BodyEnd::Gone) => ffi::ftm_body_end_FTM_BODY_GONE,
+        };
+        // SAFETY: `end` points to a variable of the caller.
+        unsafe { *end = ended };
+        filled
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_log(level: ffi::ftm_level, message: *const c_char, len: usize) {
+    let level = match level {
+        ffi::ftm_level_FTM_DEBUG => Level::Debug,
+        ffi::ftm_level_FTM_NOTICE => Level::Notice,
+        ffi::ftm_level_FTM_WARNING => Level::Warning,
+        ffi::ftm_level_FTM_ERROR => Level::Error,
+        _ => Level::Alert,
+    };
+    // SAFETY: C passes a message with its length.
+    fence((), || log::write(level, &String::from_utf8_lossy(unsafe { bytes(message, len) })));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_status(out: *mut ffi::ftm_status) -> bool {
+    fence(false, || {
+        let Some(status) = pool::status() else { return false };
+        // SAFETY: `out` points to a variable of the caller.
+        unsafe { *out = status };
+        true
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_status_slot(index: usize, out: *mut ffi::ftm_status_slot) -> bool {
+    fence(false, || {
+        let Some(row) = pool::status_slot(index) else { return false };
+        // SAFETY: `out` points to a variable of the caller.
+        unsafe { *out = row };
+        true
+    })
+}

@@ -1,0 +1,191 @@
+//! Starting and stopping PHP in this process.
+
+use std::ffi::{CStr, CString, OsStr, OsString, c_char};
+use std::marker::PhantomData;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ptr;
+
+use ftm_config::PhpValue;
+
+use super::ffi;
+
+/// How PHP is started: what the command line and the pool say.
+#[derive(Clone, Debug, Default)]
+pub struct EngineSettings {
+    /// argv\[0\].
+    pub executable: OsString,
+    /// `-c`: php.ini or the directory it lies in.
+    pub ini_path: Option<OsString>,
+    /// `-n`: no php.ini.
+    pub ini_ignore: bool,
+    /// `-d name=value`, as given.
+    pub defines: Vec<OsString>,
+    /// The pool's `php_value[]` and relatives, in the order in which they apply.
+    pub values: Vec<PhpValue>,
+    /// `security.limit_extensions`; empty: every file runs.
+    pub limit_extensions: Vec<OsString>,
+    /// `max_execution_clock = wall`.
+    pub wall_clock: bool,
+}
+
+/// PHP, started in this process. It stays on the thread that started it.
+pub struct Engine(PhantomData<*mut ()>);
+
+impl Engine {
+    /// Starts PHP (MINIT of every module). At most once in a process.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do about it.
+    pub fn start(settings: &EngineSettings) -> Result<Engine, String> {
+        let config = config(settings)?;
+        // SAFETY: `config` and all it points to were leaked, so they live as long as the process.
+        let error = unsafe { ffi::ftm_engine_start(config) };
+        if error.is_null() {
+            return Ok(Engine(PhantomData));
+        }
+        // SAFETY: the shim returns a NUL-terminated string that lives as long as the process.
+        Err(unsafe { CStr::from_ptr(error) }.to_string_lossy().into_owned())
+    }
+
+    /// The value of an integer setting; `fallback` where PHP does not know it.
+    pub fn ini_long(&self, name: &CStr, fallback: i64) -> i64 {
+        // SAFETY: the engine is started and this is its thread; `name` is NUL-terminated.
+        unsafe { ffi::ftm_ini_long(name.as_ptr(), fallback) }
+    }
+
+    /// The value of a setting; `None` where it is empty or unknown.
+    pub fn ini_string(&self, name: &CStr) -> Option<Vec<u8>> {
+        // SAFETY: as in ini_long().
+        let value = unsafe { ffi::ftm_ini_string(name.as_ptr()) };
+        // SAFETY: not null, NUL-terminated, and nothing changes the entry while it is copied.
+        (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes().to_vec())
+    }
+
+    /// PHP_VERSION_ID, such as 80232.
+    pub fn php_version_id(&self) -> u32 {
+        // SAFETY: returns a constant.
+        unsafe { ffi::ftm_php_version_id() }
+    }
+
+    /// `-v`.
+    pub fn print_version(&self) {
+        // SAFETY: the engine is started and this is its thread.
+        unsafe { ffi::ftm_print_version() }
+    }
+
+    /// `-m`.
+    pub fn print_modules(&self) {
+        // SAFETY: the engine is started and this is its thread.
+        unsafe { ffi::ftm_print_modules() }
+    }
+
+    /// `-i`.
+    pub fn print_info(&self) {
+        // SAFETY: the engine is started and this is its thread.
+        unsafe { ffi::ftm_print_info() }
+    }
+
+    /// Stops PHP (MSHUTDOWN of every module). Every PHP thread must have ended.
+    pub fn stop(self) {
+        // SAFETY: the engine is started, this is its thread, and it is consumed.
+        unsafe { ffi::ftm_engine_stop() }
+    }
+}
+
+/// The settings as C wants them, leaked: PHP keeps pointers to them.
+fn config(settings: &EngineSettings) -> Result<*const ffi::ftm_engine_config, String> {
+    let joined = |name: &str| {
+        let values = settings.values.iter().filter(|v| v.name == name && !v.value.is_empty());
+        let all: Vec<&[u8]> = values.map(|v| v.value.as_bytes()).collect();
+        (!all.is_empty()).then(|| OsString::from_vec(all.join(&b',')))
+    };
+    let admin = settings.values.iter().filter(|v| v.admin && !is_load(&v.name)).map(|v| v.name.as_os_str());
+    let config = ffi::ftm_engine_config {
+        executable: leak(&settings.executable)?,
+        ini_path: leak_option(settings.ini_path.as_deref())?,
+        ini_ignore: settings.ini_ignore,
+        ini_entries: leak(&OsString::from_vec(ini_entries(settings)))?,
+        admin_names: leak_list(admin)?,
+        disable_functions: leak_option(joined("disable_functions").as_deref())?,
+        disable_classes: leak_option(joined("disable_classes").as_deref())?,
+        limit_extensions: if settings.limit_extensions.is_empty() {
+            ptr::null()
+        } else {
+            leak_list(settings.limit_extensions.iter().map(OsString::as_os_str))?
+        },
+        wall_clock: settings.wall_clock,
+    };
+    Ok(Box::leak(Box::new(config)))
+}
+
+/// Entries that load something, and are no ini entries once PHP has started.
+fn is_load(name: &OsStr) -> bool {
+    name == "extension" || name == "zend_extension"
+}
+
+/// Entries to which the pool's values are added instead of replacing them.
+fn is_additive(name: &OsStr) -> bool {
+    name == "disable_functions" || name == "disable_classes"
+}
+
+/// The lines that override php.ini: first the command line's, then the pool's.
+fn ini_entries(settings: &EngineSettings) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for define in settings.defines.iter().map(|define| define.as_bytes()) {
+        let mut halves = define.splitn(2, |&b| b == b'=');
+        let name = halves.next().unwrap_or_default();
+        // As PHP-FPM has it: what begins with a letter, a digit or a quote is left to the ini parser.
+        let (quote, value) = match halves.next() {
+            None => (b"".as_slice(), b"1".as_slice()),
+            Some(value) => match value.first() {
+                Some(b) if !(b.is_ascii_alphanumeric() || matches!(b, b'"' | b'\'')) => (b"\"".as_slice(), value),
+                _ => (b"".as_slice(), value),
+            },
+        };
+        lines.extend_from_slice(&[name, b"=", quote, value, quote, b"\n"].concat());
+    }
+    for PhpValue { name, value, .. } in settings.values.iter().filter(|v| !is_additive(&v.name)) {
+        lines.extend_from_slice(&[name.as_bytes(), b"=", &quoted(value.as_bytes()), b"\n"].concat());
+    }
+    lines
+}
+
+/// A value that the ini parser takes literally. It knows no escape in single quotes, and joins adjacent strings.
+fn quoted(value: &[u8]) -> Vec<u8> {
+    let parts: Vec<Vec<u8>> = value.split(|&b| b == b'\'').map(|part| [b"'", part, b"'"].concat()).collect();
+    parts.join(b"\"'\"".as_slice())
+}
+
+fn leak(text: &OsStr) -> Result<*const c_char, String> {
+    let text = CString::new(text.as_bytes()).map_err(|_| format!("a setting holds a NUL byte: {text:?}"))?;
+    Ok(text.into_raw())
+}
+
+fn leak_option(text: Option<&OsStr>) -> Result<*const c_char, String> {
+    text.map_or(Ok(ptr::null()), leak)
+}
+
+fn leak_list<'a>(items: impl Iterator<Item = &'a OsStr>) -> Result<*const *const c_char, String> {
+    let mut list = items.map(leak).collect::<Result<Vec<_>, _>>()?;
+    list.push(ptr::null());
+    Ok(list.leak().as_ptr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_reach_the_ini_parser_literally() {
+        assert_eq!(quoted(b"a;b=\"c\" ${X}"), b"'a;b=\"c\" ${X}'");
+        assert_eq!(quoted(b"it's"), b"'it'\"'\"'s'");
+    }
+
+    #[test]
+    fn defines_are_quoted_as_by_php_fpm() {
+        let defines = ["a=1", "b=/tmp", "c", "d='x'"].map(OsString::from).to_vec();
+        let settings = EngineSettings { defines, ..EngineSettings::default() };
+        assert_eq!(ini_entries(&settings), b"a=1\nb=\"/tmp\"\nc=1\nd='x'\n");
+    }
+}

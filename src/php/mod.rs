@@ -1,0 +1,13 @@
+//! The safe face of the shim (`shim/`), in three layers: [`ffi`] is what bindgen made of `shim/ftm.h`; `callbacks` holds
+//! the functions that C calls; the rest owns the raw pointers and hands out safe types.
+
+mod callbacks;
+mod engine;
+pub mod ffi;
+mod request;
+mod script_path;
+mod thread;
+
+pub use engine::{Engine, EngineSettings};
+pub use script_path::PathSettings;
+pub use thread::{PhpPool, ThreadEnd, spawn};

@@ -1,0 +1,156 @@
+//! A request while a PHP thread runs it: the C side's view of it, and its response.
+
+use std::ffi::c_char;
+use std::ptr;
+use std::sync::Arc;
+
+use ftm_fastcgi::Params;
+
+use super::ffi;
+use super::script_path::{PathSettings, ScriptPath};
+use crate::pool::{Row, Shown};
+use crate::server::{Gone, Request};
+
+/// Output is gathered up to this many bytes before it is sent.
+const RESPONSE_BUFFER: usize = 32 * 1024;
+
+/// The lengths at which PHP-FPM cuts what its scoreboard shows, in bytes.
+const SHOWN_METHOD: usize = 15;
+const SHOWN_URI: usize = 127;
+const SHOWN_QUERY: usize = 511;
+const SHOWN_USER: usize = 31;
+const SHOWN_SCRIPT: usize = 255;
+
+/// A request under way. What `view` points to lives in the other fields, which are not touched until it is dropped.
+pub struct Running {
+    view: ffi::ftm_request,
+    request: Arc<Request>,
+    output: Vec<u8>,
+    _params: Params,
+    _list: Vec<ffi::ftm_param>,
+    _path: ScriptPath,
+}
+
+impl Running {
+    /// Makes the request ready for the C side. `output` is an empty buffer to use.
+    pub fn new(request: Arc<Request>, paths: &PathSettings, output: Vec<u8>) -> Box<Running> {
+        let mut params = request.take_params();
+        let path = ScriptPath::resolve(&mut params, paths);
+        let list = param_list(&params, request.role().as_str());
+        let view = ffi::ftm_request {
+            rust: ptr::null_mut(),
+            params: list.as_ptr(),
+            params_len: list.len(),
+            method: param(&params, b"REQUEST_METHOD"),
+            script: path.script.as_ref().map_or(ptr::null(), |path| path.as_ptr()),
+            script_name: path.script_name.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
+            query_string: path.found(param(&params, b"QUERY_STRING")),
+            content_type: path.found(match param(&params, b"CONTENT_TYPE") {
+                missing if missing.is_null() => c"".as_ptr(),
+                given => given,
+            }),
+            content_length: request.body().length().map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)),
+            script_missing: path.missing,
+        };
+        let mut running = Box::new(Running { view, request, output, _params: params, _list: list, _path: path });
+        let address: *mut Running = &mut *running;
+        running.view.rust = address.cast();
+        running
+    }
+
+    /// What the C side gets.
+    pub fn view(&self) -> *const ffi::ftm_request {
+        &self.view
+    }
+
+    /// The request.
+    pub fn request(&self) -> &Arc<Request> {
+        &self.request
+    }
+
+    /// The buffer, for the next request.
+    pub fn into_buffer(self) -> Vec<u8> {
+        let mut buffer = self.output;
+        buffer.clear();
+        buffer
+    }
+
+    /// Writes what the scoreboard shows of the request.
+    pub fn show(&self, row: &Row) {
+        row.begin(self.request.begun(), |shown: &mut Shown| {
+            let params = &self._params;
+            let put = |field: &mut Vec<u8>, value: Option<&[u8]>, max: usize| {
+                let value = value.unwrap_or_default();
+                field.clear();
+                field.extend_from_slice(&value[..value.len().min(max)]);
+            };
+            put(&mut shown.method, params.get(b"REQUEST_METHOD"), SHOWN_METHOD);
+            put(&mut shown.uri, self._path.script_name.as_deref().map(|name| name.to_bytes()), SHOWN_URI);
+            put(&mut shown.query, params.get(b"QUERY_STRING"), SHOWN_QUERY);
+            put(&mut shown.user, params.get(b"REMOTE_USER"), SHOWN_USER);
+            put(&mut shown.script, self._path.script.as_deref().map(|path| path.to_bytes()), SHOWN_SCRIPT);
+            shown.content_length = self.view.content_length.max(0);
+        });
+    }
+
+    /// Adds to the response.
+    pub fn write(&mut self, data: &[u8]) -> Result<(), Gone> {
+        if self.request.finished() {
+            return Ok(()); // after fastcgi_finish_request() output goes nowhere
+        }
+        if self.request.aborted() {
+            return Err(Gone);
+        }
+        if self.output.len() + data.len() <= RESPONSE_BUFFER {
+            if self.output.capacity() == 0 {
+                self.output.reserve_exact(RESPONSE_BUFFER);
+            }
+            self.output.extend_from_slice(data);
+            return Ok(());
+        }
+        let result = self.request.send_stdout(&[&self.output, data]);
+        self.output.clear();
+        result
+    }
+
+    /// Sends what was gathered.
+    pub fn flush(&mut self) -> Result<(), Gone> {
+        let result = self.request.send_stdout(&[&self.output]);
+        self.output.clear();
+        result
+    }
+
+    /// Ends the response; false if it had ended.
+    pub fn finish(&mut self) -> bool {
+        let first = self.request.finish(&self.output, 0);
+        self.output.clear();
+        first
+    }
+}
+
+fn param(params: &Params, name: &[u8]) -> *const c_char {
+    // Each value in the buffer is followed by a NUL.
+    params.get(name).map_or(ptr::null(), |value| value.as_ptr().cast())
+}
+
+/// The parameters as C sees them, with FCGI_ROLE first, as PHP-FPM adds it before it reads the others.
+fn param_list(params: &Params, role: &'static str) -> Vec<ffi::ftm_param> {
+    let entry = |name: *const c_char, name_len: usize, value: *const c_char, value_len: usize| ffi::ftm_param {
+        name,
+        value,
+        name_len: u32::try_from(name_len).unwrap_or(u32::MAX),
+        value_len: u32::try_from(value_len).unwrap_or(u32::MAX),
+    };
+    let mut list = Vec::with_capacity(params.len() + 1);
+    let (role, role_len) = match (params.get(b"FCGI_ROLE"), role) {
+        (Some(given), _) => (given.as_ptr().cast(), given.len()),
+        (None, "AUTHORIZER") => (c"AUTHORIZER".as_ptr(), 10),
+        (None, "FILTER") => (c"FILTER".as_ptr(), 6),
+        (None, _) => (c"RESPONDER".as_ptr(), 9),
+    };
+    list.push(entry(c"FCGI_ROLE".as_ptr(), 9, role, role_len));
+    for (name, value) in params.iter().filter(|(name, _)| *name != b"FCGI_ROLE") {
+        list.push(entry(name.as_ptr().cast(), name.len(), value.as_ptr().cast(), value.len()));
+    }
+    list
+}

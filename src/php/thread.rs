@@ -1,0 +1,67 @@
+//! PHP threads.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::thread;
+
+use super::ffi;
+use super::request::Running;
+use super::script_path::PathSettings;
+use crate::pool::{Dispatcher, PoolInfo, Slot};
+
+/// What all PHP threads of a pool have in common.
+pub struct PhpPool {
+    /// Where requests come from.
+    pub dispatcher: Arc<Dispatcher>,
+    /// `pm.max_requests`: requests after which a thread is recycled; 0: never.
+    pub max_requests: u64,
+    /// `thread_stack_size` in bytes.
+    pub stack_size: usize,
+    /// How script paths are found.
+    pub paths: PathSettings,
+    /// For the status.
+    pub info: PoolInfo,
+}
+
+/// Why a thread ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadEnd {
+    /// After `pm.max_requests`, or because the pool stops.
+    Retired,
+    /// A bailout left its state in doubt.
+    Broken,
+}
+
+/// A PHP thread as the callbacks see it: C hands its address back as `slot`.
+pub(super) struct PhpThread {
+    pub(super) pool: Arc<PhpPool>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) running: Option<Box<Running>>,
+    /// The response buffer, kept from request to request.
+    pub(super) buffer: Vec<u8>,
+    /// Requests that this thread has served.
+    pub(super) served: u64,
+}
+
+/// Boots a PHP thread in `slot`. `ended` is called on it after its engine state is freed.
+///
+/// # Errors
+///
+/// The system has no further thread.
+pub fn spawn(
+    pool: Arc<PhpPool>,
+    slot: Arc<Slot>,
+    ended: impl FnOnce(ThreadEnd) + Send + 'static,
+) -> std::io::Result<()> {
+    let builder = thread::Builder::new().name(format!("php {}", slot.index())).stack_size(pool.stack_size);
+    builder.spawn(move || {
+        let mut this = Box::new(PhpThread { pool, slot, running: None, buffer: Vec::new(), served: 0 });
+        let context: *mut PhpThread = &mut *this;
+        // SAFETY: the engine is started (a PhpPool is only made then), this thread is new and ends after this call, and
+        // the context outlives it.
+        let end = unsafe { ffi::ftm_thread_main(context.cast::<c_void>()) };
+        drop(this);
+        ended(if end == ffi::ftm_thread_end_FTM_THREAD_RETIRED { ThreadEnd::Retired } else { ThreadEnd::Broken });
+    })?;
+    Ok(())
+}
