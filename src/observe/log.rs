@@ -1,0 +1,114 @@
+//! The error log, in PHP-FPM's format: `[20-Nov-2026 21:39:34] WARNING: text`.
+//!
+//! Master and pool processes append to the same file, a whole line a write. Until [`start`] has been called, and beside
+//! the file until [`launched`], lines go to stderr.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use ftm_config::Level;
+
+struct Sink {
+    level: Level,
+    file: Option<File>,
+    stderr: bool,
+}
+
+static SINK: Mutex<Sink> = Mutex::new(Sink { level: Level::Notice, file: None, stderr: true });
+
+fn sink() -> MutexGuard<'static, Sink> {
+    SINK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the log file, for appending.
+///
+/// # Errors
+///
+/// The file cannot be created or opened for writing.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// From now on lines of at least `level` go to `file`, and to stderr too until [`launched`].
+pub fn start(level: Level, file: Option<File>) {
+    *sink() = Sink { level, file, stderr: true };
+}
+
+/// The server runs: from now on lines go to the log file only, where there is one.
+pub fn launched() {
+    let mut sink = sink();
+    sink.stderr = sink.file.is_none();
+}
+
+/// Whether stderr is somebody's terminal: logs stay there then.
+pub fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// A copy of the log's descriptor, for a process that replaces its stderr.
+pub fn descriptor() -> io::Result<OwnedFd> {
+    match &sink().file {
+        Some(file) => file.as_fd().try_clone_to_owned(),
+        None => io::stderr().as_fd().try_clone_to_owned(),
+    }
+}
+
+/// Lines go to `fd` from now on: for a pool process, whose stderr scripts may write to.
+pub fn redirect(fd: OwnedFd) {
+    let mut sink = sink();
+    sink.file = Some(File::from(fd));
+    sink.stderr = false;
+}
+
+/// Writes a line; newlines inside become spaces, so that no script can forge one.
+pub fn write(level: Level, message: &str) {
+    let mut sink = sink();
+    if level < sink.level {
+        return;
+    }
+    let message = message.trim_end().replace(['\n', '\r'], " ");
+    let line = format!("[{}] {level}: {message}\n", timestamp());
+    // There is nobody to tell when the log cannot be written to.
+    if sink.stderr {
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+    if let Some(file) = &mut sink.file {
+        let _ = file.write_all(line.as_bytes());
+    }
+}
+
+/// The local time as `20-Nov-2026 21:39:34`.
+fn timestamp() -> String {
+    let mut out = [0u8; 32];
+    // SAFETY: time(), localtime_r() and strftime() get valid pointers to locals, and the buffer's true size.
+    let len = unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        let mut tm = std::mem::zeroed();
+        libc::localtime_r(&now, &mut tm);
+        libc::strftime(out.as_mut_ptr().cast(), out.len(), c"%d-%b-%Y %H:%M:%S".as_ptr(), &tm)
+    };
+    String::from_utf8_lossy(&out[..len]).into_owned()
+}
+
+macro_rules! notice {
+    ($($arg:tt)*) => { $crate::observe::log::write($crate::observe::log::Level::Notice, &format!($($arg)*)) };
+}
+pub(crate) use notice;
+
+macro_rules! warning {
+    ($($arg:tt)*) => { $crate::observe::log::write($crate::observe::log::Level::Warning, &format!($($arg)*)) };
+}
+pub(crate) use warning;
+
+macro_rules! error {
+    ($($arg:tt)*) => { $crate::observe::log::write($crate::observe::log::Level::Error, &format!($($arg)*)) };
+}
+pub(crate) use error;
+
+macro_rules! alert {
+    ($($arg:tt)*) => { $crate::observe::log::write($crate::observe::log::Level::Alert, &format!($($arg)*)) };
+}
+pub(crate) use alert;

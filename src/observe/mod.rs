@@ -1,0 +1,3 @@
+//! What can be seen of the server from outside.
+
+pub mod log;

@@ -1,0 +1,171 @@
+//! Requests to slots: a LIFO stack of idle slots (hot caches, few threads active) and a FIFO queue of requests.
+//!
+//! ```text
+//!  submit ──> idle slot? ── yes ──> its mailbox ──> the slot's thread wakes
+//!                │
+//!                no ──> queue ──> the next slot that asks (a request whose client has left is dropped unrun)
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::slot::{Mail, Slot};
+use crate::server::Request;
+
+/// Hands requests to the slots of a pool.
+pub struct Dispatcher {
+    slots: Vec<Arc<Slot>>,
+    state: Mutex<State>,
+    queue_limit: usize,
+    space: Notify,
+    accepted: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<usize>,
+    queue: VecDeque<Arc<Request>>,
+    queue_max: usize,
+    active_max: usize,
+    stopping: bool,
+}
+
+/// Figures of the queue and the slots, for the status.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Requests that wait for a slot.
+    pub queue: usize,
+    /// The most that ever waited.
+    pub queue_max: usize,
+    /// Slots that wait for a request.
+    pub idle: usize,
+    /// The most slots that were ever busy.
+    pub active_max: usize,
+}
+
+impl Dispatcher {
+    /// `queue_limit` (`listen.backlog`): with that many requests waiting, [`Dispatcher::wait_space`] waits.
+    pub fn new(slots: Vec<Arc<Slot>>, queue_limit: usize) -> Dispatcher {
+        let state = Mutex::default();
+        Dispatcher { slots, state, queue_limit, space: Notify::new(), accepted: AtomicU64::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The slots, by index.
+    pub fn slots(&self) -> &[Arc<Slot>] {
+        &self.slots
+    }
+
+    /// The most requests that may wait before accepting pauses.
+    pub fn queue_limit(&self) -> usize {
+        self.queue_limit
+    }
+
+    /// A connection was accepted.
+    pub fn count_connection(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// The state of queue and slots.
+    pub fn load(&self) -> Load {
+        let state = self.lock();
+        Load {
+            queue: state.queue.len(),
+            queue_max: state.queue_max,
+            idle: state.idle.len(),
+            active_max: state.active_max,
+        }
+    }
+
+    /// Runs the request on the slot that became idle last, or queues it.
+    pub fn submit(&self, request: Arc<Request>) {
+        let mut state = self.lock();
+        match state.idle.pop() {
+            Some(index) => {
+                state.active_max = state.active_max.max(self.slots.len() - state.idle.len());
+                drop(state);
+                self.slots[index].post(Mail::Request(request));
+            }
+            None => {
+                state.queue.push_back(request);
+                state.queue_max = state.queue_max.max(state.queue.len());
+            }
+        }
+    }
+
+    /// Waits for the next request of `slot`. `None`: the pool stops. Only for the slot's own thread.
+    pub fn next(&self, slot: &Slot) -> Option<Arc<Request>> {
+        let mut state = self.lock();
+        while let Some(request) = state.queue.pop_front() {
+            if state.queue.len() + 1 == self.queue_limit {
+                self.space.notify_waiters();
+            }
+            if !request.aborted() {
+                return Some(request);
+            }
+            // Dropped unrun; its connection is gone or wants END_REQUEST.
+            request.finish(&[], 0);
+        }
+        if state.stopping {
+            return None;
+        }
+        state.idle.push(slot.index());
+        drop(state);
+        slot.wait()
+    }
+
+    /// The client of the request has left, or asked for its end: a queued request is dropped, a running one told.
+    pub fn abort(&self, request: &Arc<Request>) {
+        if request.finished() {
+            return;
+        }
+        request.abort();
+        let mut state = self.lock();
+        if let Some(at) = state.queue.iter().position(|queued| Arc::ptr_eq(queued, request)) {
+            state.queue.remove(at);
+            drop(state);
+            request.finish(&[], 0);
+            self.space.notify_waiters();
+            return;
+        }
+        drop(state);
+        for slot in &self.slots {
+            if slot.interrupt(request) {
+                return;
+            }
+        }
+    }
+
+    /// Waits while the queue is full.
+    pub async fn wait_space(&self) {
+        loop {
+            let space = self.space.notified();
+            if self.lock().queue.len() < self.queue_limit {
+                return;
+            }
+            space.await;
+        }
+    }
+
+    /// No slot waits any more: idle ones leave now, busy ones once the queue is empty.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.stopping = true;
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        for index in idle {
+            self.slots[index].post(Mail::Leave);
+        }
+    }
+}

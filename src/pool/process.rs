@@ -1,0 +1,226 @@
+//! The life of a pool process, from the fork to its exit.
+
+use std::cell::Cell;
+use std::ffi::CString;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ftm_config::{ExecutionClock, Pool, ProcessManager};
+use ftm_fastcgi::Limits;
+use tokio::io::Interest;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch as signal_value};
+
+use super::dispatch::Dispatcher;
+use super::environment;
+use super::privileges::{self, Identity};
+use super::slot::Slot;
+use super::status::{self, PoolInfo};
+use crate::observe::log;
+use crate::php::{self, Engine, EngineSettings, PathSettings, PhpPool, ThreadEnd};
+use crate::server::{ConnectionSettings, Connections, OpenConnections, WireLimits, accept_loop, watch};
+
+/// A thread that cannot be started is tried again after this.
+const SPAWN_RETRY: Duration = Duration::from_secs(1);
+
+/// What the master hands to a new pool process.
+pub struct PoolStart<'a> {
+    /// The pool.
+    pub pool: &'a Pool,
+    /// Its listening socket, non-blocking.
+    pub listener: OwnedFd,
+    /// A byte written here says that the pool serves.
+    pub ready: OwnedFd,
+    /// Its end says that the master is gone.
+    pub lifeline: OwnedFd,
+    /// argv\[0\], `-c`, `-n`, `-d`.
+    pub engine: EngineSettings,
+}
+
+/// Runs the pool; returns the exit code of the process, or why it cannot run.
+pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
+    let PoolStart { pool, listener, ready, lifeline, engine } = start;
+    let engine = Engine::start(&EngineSettings {
+        values: pool.php_values.clone(),
+        limit_extensions: pool.limit_extensions.clone(),
+        wall_clock: pool.max_execution_clock == ExecutionClock::Wall,
+        ..engine
+    })?;
+    let identity = Identity::of(pool)?;
+    privileges::limits_and_directory(pool)?;
+    identity.assume()?;
+    environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
+
+    let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
+    let slots = (0..pool.max_children as usize).map(|index| Arc::new(Slot::new(index))).collect();
+    let php_pool = Arc::new(PhpPool {
+        dispatcher: Arc::new(Dispatcher::new(slots, backlog)),
+        max_requests: pool.max_requests.map_or(0, |n| u64::from(n.get())),
+        stack_size: privileges::stack_size(pool),
+        paths: path_settings(&engine),
+        info: pool_info(pool),
+    });
+    status::publish(php_pool.clone());
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start the event loop: {e}"))?;
+    // The listener lives as long as the process: it is only ever closed by its exit.
+    let listener: &'static OwnedFd = Box::leak(Box::new(listener));
+    let listener = listener.as_fd();
+    let settings = connection_settings(pool, &engine);
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, serve(php_pool, listener, ready, lifeline, settings))?;
+    drop(local);
+    drop(runtime);
+    engine.stop();
+    Ok(0)
+}
+
+fn somaxconn() -> usize {
+    let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    text.trim().parse().unwrap_or(libc::SOMAXCONN as usize)
+}
+
+fn path_settings(engine: &Engine) -> PathSettings {
+    PathSettings {
+        fix_pathinfo: engine.ini_long(c"cgi.fix_pathinfo", 1) != 0,
+        discard_path: engine.ini_long(c"cgi.discard_path", 0) != 0,
+        doc_root: engine.ini_string(c"doc_root"),
+        decode_path_info: engine.php_version_id() >= 80400,
+    }
+}
+
+fn pool_info(pool: &Pool) -> PoolInfo {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    PoolInfo {
+        name: CString::new(pool.name.as_str()).unwrap_or_default(),
+        process_manager: match pool.process_manager {
+            ProcessManager::Static => c"static",
+            ProcessManager::Dynamic { .. } => c"dynamic",
+            ProcessManager::Ondemand { .. } => c"ondemand",
+        },
+        start_time: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+    }
+}
+
+fn connection_settings(pool: &Pool, engine: &Engine) -> ConnectionSettings {
+    let mut limits = Limits::new(u32::MAX, u32::from(pool.connection_max_requests));
+    limits.params = pool.request_params_limit;
+    limits.requests = usize::from(pool.connection_max_requests);
+    let max_input_time = engine.ini_long(c"max_input_time", -1);
+    ConnectionSettings {
+        limits,
+        wire: WireLimits { pending: pool.response_buffer, stalled: pool.response_timeout.unwrap_or(Duration::MAX) },
+        body_buffer: pool.request_body_buffer,
+        body_deadline: u64::try_from(max_input_time).ok().filter(|&s| s > 0).map(Duration::from_secs),
+        body_min_rate: pool.request_body_min_rate.map_or(0, |rate| rate.get()),
+    }
+}
+
+/// A thread of slot `index` has ended.
+type Ended = (usize, ThreadEnd);
+
+/// The threads of the pool: boots them, and boots a slot again whose thread has ended.
+struct Threads {
+    pool: Arc<PhpPool>,
+    ended: mpsc::UnboundedSender<Ended>,
+    alive: Cell<usize>,
+    stopping: Cell<bool>,
+}
+
+impl Threads {
+    fn boot(&self, slot: &Arc<Slot>) -> std::io::Result<()> {
+        let (ended, index) = (self.ended.clone(), slot.index());
+        php::spawn(self.pool.clone(), slot.clone(), move |end| {
+            // The receiver is gone only when the process leaves.
+            let _ = ended.send((index, end));
+        })?;
+        self.alive.set(self.alive.get() + 1);
+        Ok(())
+    }
+
+    fn on_end(self: &Rc<Self>, (index, end): Ended) {
+        self.alive.set(self.alive.get() - 1);
+        if end == ThreadEnd::Broken {
+            log::warning!("the thread of slot {index} was left in doubt by a fatal error and is replaced");
+        }
+        if !self.stopping.get() {
+            self.boot_again(index);
+        }
+    }
+
+    fn boot_again(self: &Rc<Self>, index: usize) {
+        let slot = &self.pool.dispatcher.slots()[index];
+        match self.boot(slot) {
+            Ok(()) => slot.count_recycle(),
+            Err(e) => {
+                log::error!("cannot start a PHP thread for slot {index}: {e}: trying again in {SPAWN_RETRY:?}");
+                let this = self.clone();
+                drop(tokio::task::spawn_local(async move {
+                    tokio::time::sleep(SPAWN_RETRY).await;
+                    if !this.stopping.get() {
+                        this.boot_again(index);
+                    }
+                }));
+            }
+        }
+    }
+}
+
+async fn serve(
+    pool: Arc<PhpPool>,
+    listener: BorrowedFd<'static>,
+    ready: OwnedFd,
+    lifeline: OwnedFd,
+    settings: ConnectionSettings,
+) -> Result<(), String> {
+    let dispatcher = pool.dispatcher.clone();
+    let (stop, stopped) = signal_value::channel(false);
+    let (ended, mut ends) = mpsc::unbounded_channel::<Ended>();
+    let mut quit = signal(SignalKind::quit()).map_err(|e| format!("cannot watch for SIGQUIT: {e}"))?;
+    let lifeline = watch(lifeline, Interest::READABLE).map_err(|e| format!("cannot watch the master: {e}"))?;
+
+    let threads = Rc::new(Threads { pool, ended, alive: Cell::new(0), stopping: Cell::new(false) });
+    for slot in dispatcher.slots() {
+        threads.boot(slot).map_err(|e| format!("cannot start PHP thread {}: {e}", slot.index()))?;
+    }
+    let open = Rc::new(OpenConnections::default());
+    let connections = Connections::new(settings, dispatcher.clone(), stopped, open.clone());
+    let accepting = tokio::task::spawn_local(accept_loop(listener, connections, dispatcher.clone()));
+    // Whether the master still listens shows at the lifeline.
+    let _ = std::fs::File::from(ready).write_all(b"R");
+
+    loop {
+        tokio::select! {
+            _ = quit.recv() => break,
+            _ = lifeline.readable() => {
+                log::warning!("the master is gone: finishing");
+                break;
+            }
+            Some(end) = ends.recv() => threads.on_end(end),
+        }
+    }
+    accepting.abort();
+    let _ = stop.send(true); // fails only without any connection
+    // Requests that are still arriving need the slots: they leave when the last connection has closed.
+    loop {
+        tokio::select! {
+            () = open.all_closed() => break,
+            Some(end) = ends.recv() => threads.on_end(end),
+        }
+    }
+    threads.stopping.set(true);
+    dispatcher.stop();
+    while threads.alive.get() > 0 {
+        match ends.recv().await {
+            Some(end) => threads.on_end(end),
+            None => break,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! A slot: the lasting place that an OS thread occupies until it is recycled.
+//!
+//! ```text
+//!  booting ──> idle <──> running ──> leaving (max_requests, stop, bailout) ──> booting (a new thread, the same slot)
+//! ```
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::row::Row;
+use crate::php;
+use crate::server::Request;
+
+/// What a waiting slot is sent.
+pub enum Mail {
+    /// Run this.
+    Request(Arc<Request>),
+    /// The pool stops.
+    Leave,
+}
+
+/// The engine's interrupt flag of the thread that occupies the slot. Valid while it is stored in [`Slot::thread`].
+struct Interrupt(*mut c_void);
+
+// SAFETY: the pointer is only handed to ftm_interrupt(), which stores to an atomic, and only under the lock that the
+// owner takes to withdraw it before the flag's memory is freed.
+unsafe impl Send for Interrupt {}
+
+#[derive(Default)]
+struct Thread {
+    interrupt: Option<Interrupt>,
+    request: Option<Arc<Request>>,
+}
+
+/// A place for a PHP thread.
+pub struct Slot {
+    index: usize,
+    mail: Mutex<Option<Mail>>,
+    wake: Condvar,
+    thread: Mutex<Thread>,
+    row: Row,
+    recycles: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    /// A slot without a thread.
+    pub fn new(index: usize) -> Slot {
+        Slot {
+            index,
+            mail: Mutex::new(None),
+            wake: Condvar::new(),
+            thread: Mutex::default(),
+            row: Row::default(),
+            recycles: AtomicU64::new(0),
+        }
+    }
+
+    /// Its number, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Its row of the scoreboard.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// How often its thread was replaced by a new one.
+    pub fn recycles(&self) -> u64 {
+        self.recycles.load(Ordering::Relaxed)
+    }
+
+    /// Its thread has ended and another is booted.
+    pub fn count_recycle(&self) {
+        self.recycles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sends mail to the waiting thread. The slot must have been taken from the idle stack, so that nobody else does.
+    pub fn post(&self, mail: Mail) {
+        *lock(&self.mail) = Some(mail);
+        self.wake.notify_one();
+    }
+
+    /// Waits for mail. Only for the slot's own thread, which must have put itself on the idle stack.
+    pub fn wait(&self) -> Option<Arc<Request>> {
+        let mut mail = lock(&self.mail);
+        loop {
+            match mail.take() {
+                Some(Mail::Request(request)) => return Some(request),
+                Some(Mail::Leave) => return None,
+                None => {
+                    // An idle thread holds nothing up, so it only looks around once in a while.
+                    let hour = Duration::from_secs(3600);
+                    mail = self.wake.wait_timeout(mail, hour).unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    /// The thread's engine state exists. `interrupt` must stay valid until [`Slot::leaving`].
+    pub fn booted(&self, interrupt: *mut c_void) {
+        lock(&self.thread).interrupt = Some(Interrupt(interrupt));
+        self.row.booted();
+    }
+
+    /// The thread's engine state is about to go.
+    pub fn leaving(&self) {
+        *lock(&self.thread) = Thread::default();
+        self.row.left();
+    }
+
+    /// The thread runs `request` from now on, or none.
+    pub fn set_running(&self, request: Option<Arc<Request>>) {
+        lock(&self.thread).request = request;
+    }
+
+    /// Makes the thread look at `request`'s state at its next opcode, if that is what it runs.
+    pub fn interrupt(&self, request: &Arc<Request>) -> bool {
+        let thread = lock(&self.thread);
+        if !thread.request.as_ref().is_some_and(|running| Arc::ptr_eq(running, request)) {
+            return false;
+        }
+        if let Some(interrupt) = &thread.interrupt {
+            // SAFETY: the flag lives until leaving(), which waits for this lock.
+            unsafe { php::ffi::ftm_interrupt(interrupt.0) };
+        }
+        true
+    }
+}

@@ -1,0 +1,215 @@
+//! A request body on its way from the main thread to a PHP thread.
+//!
+//! ```text
+//!  main thread: push ──> buffer (bounded: wait_space) ──> read: PHP thread, waits with a deadline
+//!               end  ──> Complete | Short | TimedOut | Gone
+//! ```
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// Without a byte for this long a body that streams into a script is given up, whatever `max_input_time` says: nothing
+/// waits for ever on a PHP thread.
+const STALLED: Duration = Duration::from_secs(300);
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// With its announced length, or with its stream where none was announced.
+    Complete,
+    /// The stream ended before the announced length.
+    Short,
+    /// It did not arrive in time.
+    TimedOut,
+    /// The client left.
+    Gone,
+}
+
+/// The body of one request.
+pub struct Body {
+    length: Option<u64>,
+    state: Mutex<State>,
+    arrived: Condvar,
+    space: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    buffer: Vec<u8>,
+    /// How much of `buffer` has been read.
+    taken: usize,
+    received: u64,
+    end: Option<BodyEnd>,
+    /// Nobody reads it any more.
+    discarded: bool,
+}
+
+impl State {
+    fn buffered(&self) -> usize {
+        self.buffer.len() - self.taken
+    }
+}
+
+impl Body {
+    /// A body of `length` bytes, or of unknown length.
+    pub fn new(length: Option<u64>) -> Body {
+        let state = State { end: (length == Some(0)).then_some(BodyEnd::Complete), ..State::default() };
+        Body { length, state: Mutex::new(state), arrived: Condvar::new(), space: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The announced length in bytes (CONTENT_LENGTH).
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Bytes that have arrived so far.
+    pub fn received(&self) -> u64 {
+        self.lock().received
+    }
+
+    /// How the body ended, if it has.
+    pub fn ended(&self) -> Option<BodyEnd> {
+        self.lock().end
+    }
+
+    /// Bytes that have arrived and are not read.
+    pub fn buffered(&self) -> usize {
+        self.lock().buffered()
+    }
+
+    /// Adds bytes; those beyond the announced length, or that nobody will read, are dropped.
+    pub fn push(&self, data: &[u8]) {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return;
+        }
+        let room = self.length.map_or(u64::MAX, |length| length - state.received);
+        let data = &data[..usize::try_from(room).unwrap_or(usize::MAX).min(data.len())];
+        state.received += data.len() as u64;
+        if !state.discarded {
+            if state.taken > 0 && state.taken >= state.buffered() {
+                let taken = std::mem::take(&mut state.taken);
+                state.buffer.drain(..taken);
+            }
+            state.buffer.extend_from_slice(data);
+        }
+        if self.length == Some(state.received) {
+            state.end = Some(BodyEnd::Complete);
+        }
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// The STDIN stream has ended.
+    pub fn end_of_stream(&self) {
+        self.end(match self.length {
+            None => BodyEnd::Complete,
+            Some(_) => BodyEnd::Short,
+        });
+    }
+
+    /// Ends the body, unless it has ended before.
+    pub fn end(&self, end: BodyEnd) {
+        self.lock().end.get_or_insert(end);
+        self.arrived.notify_one();
+    }
+
+    /// The request is over: what is buffered goes, and what still comes is dropped.
+    pub fn discard(&self) {
+        let mut state = self.lock();
+        state.discarded = true;
+        state.buffer = Vec::new();
+        state.taken = 0;
+        drop(state);
+        self.space.notify_one();
+    }
+
+    /// Waits until less than `limit` bytes are buffered.
+    pub async fn wait_space(&self, limit: usize) {
+        while self.buffered() >= limit {
+            self.space.notified().await;
+        }
+    }
+
+    /// Fills `out` as far as the body goes, waiting for what has not arrived. Returns the number of bytes and, where
+    /// they are fewer than asked for, how the body ended. Only for PHP threads.
+    pub fn read(&self, out: &mut [u8]) -> (usize, Option<BodyEnd>) {
+        let mut filled = 0;
+        let mut since = Instant::now();
+        let mut state = self.lock();
+        while filled < out.len() {
+            let n = state.buffered().min(out.len() - filled);
+            if n > 0 {
+                let taken = state.taken;
+                out[filled..filled + n].copy_from_slice(&state.buffer[taken..taken + n]);
+                state.taken += n;
+                filled += n;
+                since = Instant::now();
+                self.space.notify_one();
+            } else if let Some(end) = state.end {
+                return (filled, Some(end));
+            } else if since.elapsed() >= STALLED {
+                return (filled, Some(BodyEnd::TimedOut));
+            } else {
+                state =
+                    self.arrived.wait_timeout(state, Duration::from_secs(1)).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+        (filled, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_cut_at_its_announced_length() {
+        let body = Body::new(Some(4));
+        body.push(b"abcdef");
+        assert_eq!(body.ended(), Some(BodyEnd::Complete));
+        let mut out = [0; 8];
+        assert_eq!(body.read(&mut out), (4, Some(BodyEnd::Complete)));
+        assert_eq!(&out[..4], b"abcd");
+    }
+
+    #[test]
+    fn the_end_of_the_stream_tells_short_from_complete() {
+        let announced = Body::new(Some(4));
+        announced.push(b"ab");
+        announced.end_of_stream();
+        assert_eq!(announced.read(&mut [0; 4]), (2, Some(BodyEnd::Short)));
+
+        let unknown = Body::new(None);
+        unknown.push(b"ab");
+        unknown.end_of_stream();
+        assert_eq!(unknown.read(&mut [0; 4]), (2, Some(BodyEnd::Complete)));
+    }
+
+    #[test]
+    fn a_reader_waits_for_bytes_from_another_thread() {
+        let body = Body::new(Some(100_000));
+        let sent: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| sent.chunks(777).for_each(|chunk| body.push(chunk)));
+            let mut out = vec![0; 100_000];
+            assert_eq!(body.read(&mut out).0, out.len());
+            assert_eq!(out, sent);
+        });
+    }
+
+    #[test]
+    fn a_discarded_body_takes_no_memory() {
+        let body = Body::new(None);
+        body.push(b"abc");
+        body.discard();
+        body.push(&[0; 1000]);
+        assert_eq!((body.buffered(), body.received()), (0, 1003));
+    }
+}

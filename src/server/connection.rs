@@ -1,0 +1,418 @@
+//! The read side of a connection: bytes to requests, requests to the dispatcher.
+//!
+//! ```text
+//!  Begin ──> Params ──> buffering the body ──> dispatched ──> finished by a PHP thread
+//!    │          │              │                   │
+//!    └──────────┴──────────────┴───────────────────┴─ Abort, end of file, deadline: answered or dropped
+//! ```
+//!
+//! An idle connection costs this task and its descriptor; the read buffer is shared by all of them.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ftm_fastcgi::{Decoder, Event, Limits, ProtocolStatus, Role, end_request};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFdReadyGuard;
+use tokio::sync::watch as signal;
+
+use super::request::Request;
+use super::watch::watch;
+use super::wire::{Wire, WireLimits, read_now};
+use super::{BodyEnd, Gone, OpenConnections};
+use crate::observe::log;
+use crate::pool::Dispatcher;
+
+/// Bytes read from a socket at once.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// How long PARAMS may take to arrive, counted from BEGIN_REQUEST.
+const PARAMS_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a client may take to close a connection whose last response has ended.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How often a paused connection (its body waits to be read) is looked at for a client that has left.
+const PAUSED_CHECK: Duration = Duration::from_secs(1);
+
+/// What all connections of a pool have in common.
+#[derive(Clone)]
+pub struct ConnectionSettings {
+    /// Limits of the codec.
+    pub limits: Limits,
+    /// Limits of the write side.
+    pub wire: WireLimits,
+    /// `request_body_buffer`: body bytes that are read before dispatch.
+    pub body_buffer: usize,
+    /// `max_input_time`: how long a body may take; `None`: as long as it likes.
+    pub body_deadline: Option<Duration>,
+    /// `request_body_min_rate`: bytes that extend that deadline by a second each; 0: it is not extended.
+    pub body_min_rate: u64,
+}
+
+/// What connections share: settings, the dispatcher, and the one read buffer.
+pub struct Connections {
+    settings: ConnectionSettings,
+    dispatcher: Arc<Dispatcher>,
+    buffer: RefCell<Box<[u8]>>,
+    stop: signal::Receiver<bool>,
+    open: Rc<OpenConnections>,
+}
+
+impl Connections {
+    /// `stop` turns true when the pool is to finish: idle connections close then, others after their requests.
+    pub fn new(
+        settings: ConnectionSettings,
+        dispatcher: Arc<Dispatcher>,
+        stop: signal::Receiver<bool>,
+        open: Rc<OpenConnections>,
+    ) -> Rc<Connections> {
+        let buffer = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
+        Rc::new(Connections { settings, dispatcher, buffer, stop, open })
+    }
+
+    /// Serves a connected, non-blocking socket until it ends.
+    pub async fn serve(self: Rc<Self>, socket: OwnedFd) {
+        let _open = self.open.enter();
+        let wire = Arc::new(Wire::new(socket, self.settings.wire));
+        let mut connection =
+            Connection { decoder: Decoder::new(self.settings.limits), entries: Vec::new(), wire, shared: self };
+        if let Err(e) = connection.run().await {
+            log::warning!("connection closed: {e}");
+        }
+        connection.hang_up();
+    }
+}
+
+/// The wire, for tokio to register.
+struct WireFd(Arc<Wire>);
+
+impl AsFd for WireFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for WireFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+enum Stage {
+    /// PARAMS are arriving.
+    Params,
+    /// The body is buffered until it is complete or too large for that.
+    Buffering(Arc<Request>),
+    /// A PHP thread runs it, or it is queued for one.
+    Dispatched(Arc<Request>),
+}
+
+struct Entry {
+    id: u16,
+    role: Role,
+    keep_conn: bool,
+    begun: Instant,
+    stage: Stage,
+}
+
+impl Entry {
+    fn request(&self) -> Option<&Arc<Request>> {
+        match &self.stage {
+            Stage::Params => None,
+            Stage::Buffering(request) | Stage::Dispatched(request) => Some(request),
+        }
+    }
+}
+
+struct Connection {
+    decoder: Decoder,
+    entries: Vec<Entry>,
+    wire: Arc<Wire>,
+    shared: Rc<Connections>,
+}
+
+impl Connection {
+    async fn run(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let socket = watch(WireFd(self.wire.clone()), Interest::READABLE)?;
+        let mut stop = self.shared.stop.clone();
+        let mut stopping = *stop.borrow_and_update();
+        loop {
+            self.forget_finished();
+            if stopping {
+                self.wire.close_after_requests();
+                if self.entries.is_empty() && self.decoder.is_idle() {
+                    return Ok(());
+                }
+            }
+            if self.wire.shut_for().is_some_and(|since| since >= LINGER) {
+                return Ok(());
+            }
+            let deadline = self.next_deadline();
+            tokio::select! {
+                guard = socket.readable() => {
+                    if !self.read(&mut guard?)? {
+                        return Ok(());
+                    }
+                    self.pause_for_bodies().await;
+                    self.pause_for_replies().await;
+                }
+                () = self.wire.drain_wanted() => drop(tokio::task::spawn_local(drain(self.wire.clone()))),
+                () = sleep_until(deadline) => self.check_deadlines(),
+                _ = stop.changed() => stopping = true,
+            }
+        }
+    }
+
+    /// Reads once and handles what came. False when the client has left.
+    fn read(&mut self, guard: &mut AsyncFdReadyGuard<'_, WireFd>) -> Result<bool, ftm_fastcgi::Error> {
+        let shared = self.shared.clone();
+        let mut buffer = shared.buffer.borrow_mut();
+        let n = match read_now(&self.wire, &mut buffer) {
+            Ok(0) => {
+                guard.clear_ready();
+                // Who only ended his sending still reads: on a unix socket that can be told apart, so wait for the rest.
+                return Ok(!self.entries.is_empty() && self.wire.is_unix() && !hung_up(&self.wire, false));
+            }
+            Ok(n) => n,
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => {
+                guard.clear_ready();
+                return Ok(true);
+            }
+            Err(_) => return Ok(false),
+        };
+        if n < buffer.len() {
+            // The socket is drained: what comes later is told by a new event.
+            guard.clear_ready();
+        }
+        self.forget_finished();
+        let mut input = &buffer[..n];
+        while let Some(event) = self.decoder.decode(&mut input)? {
+            self.handle(event);
+        }
+        Ok(true)
+    }
+
+    fn handle(&mut self, event: Event<'_>) {
+        match event {
+            Event::Begin { id, role, keep_conn } => {
+                self.wire.begin();
+                self.entries.push(Entry { id, role, keep_conn, begun: Instant::now(), stage: Stage::Params });
+            }
+            Event::Params { id, params } => self.params_complete(id, params),
+            Event::ParamsTooLarge { id } => self.refuse_params(id),
+            Event::Stdin { id, data } => self.with_body(id, |request| request.body().push(data)),
+            Event::StdinEnd { id } => self.with_body(id, |request| request.body().end_of_stream()),
+            Event::Abort { id } => self.abort(id),
+            Event::Reply { bytes, close } => {
+                // A peer that has gone does not need the reply.
+                let _ = self.wire.post(&[IoSlice::new(&bytes)]);
+                if close {
+                    self.wire.close_after_requests();
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, id: u16) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.id == id)
+    }
+
+    fn params_complete(&mut self, id: u16, params: ftm_fastcgi::Params) {
+        let wire = self.wire.clone();
+        let Some(entry) = self.entry(id) else { return };
+        let request = Arc::new(Request::new(id, entry.role, entry.keep_conn, wire, params, entry.begun));
+        let no_body = request.body().length().is_none() && request.starts_without_body();
+        entry.stage = Stage::Buffering(request);
+        self.dispatch_if_ready(id, no_body);
+    }
+
+    fn refuse_params(&mut self, id: u16) {
+        let limit = self.shared.settings.limits.params;
+        log::warning!("a request's parameters exceed request_params_limit ({limit} bytes): refused with 431");
+        let wire = self.wire.clone();
+        if let Some(entry) = self.entry(id) {
+            let request = Request::new(id, entry.role, entry.keep_conn, wire, ftm_fastcgi::Params::new(), entry.begun);
+            request.refuse("431 Request Header Fields Too Large");
+            entry.stage = Stage::Dispatched(Arc::new(request));
+        }
+        self.forget_finished();
+    }
+
+    fn with_body(&mut self, id: u16, act: impl FnOnce(&Request)) {
+        if let Some(request) = self.entry(id).and_then(|entry| entry.request().cloned()) {
+            act(&request);
+            self.dispatch_if_ready(id, false);
+        }
+    }
+
+    /// Hands a buffering request over once its body is complete, or too large to be buffered whole.
+    fn dispatch_if_ready(&mut self, id: u16, now: bool) {
+        let limit = self.shared.settings.body_buffer;
+        let dispatcher = self.shared.dispatcher.clone();
+        let Some(entry) = self.entry(id) else { return };
+        let Stage::Buffering(request) = &entry.stage else { return };
+        let request = request.clone();
+        match request.body().ended() {
+            Some(BodyEnd::Short) => {
+                log::warning!(
+                    "a request body ended after {} of {} bytes: refused with 400",
+                    request.body().received(),
+                    request.body().length().unwrap_or(0)
+                );
+                request.refuse("400 Bad Request");
+            }
+            Some(_) => dispatcher.submit(request.clone()),
+            None if now || request.body().buffered() >= limit => dispatcher.submit(request.clone()),
+            None => return,
+        }
+        entry.stage = Stage::Dispatched(request);
+    }
+
+    fn abort(&mut self, id: u16) {
+        let Some(at) = self.entries.iter().position(|entry| entry.id == id) else { return };
+        match &self.entries[at].stage {
+            Stage::Params => {
+                let end = end_request(id, 0, ProtocolStatus::RequestComplete);
+                // A peer that has gone does not need the reply.
+                let _: Result<(), Gone> = self.wire.finish(&[IoSlice::new(&end)], self.entries[at].keep_conn);
+                self.decoder.finish(id);
+                self.entries.remove(at);
+            }
+            Stage::Buffering(request) => drop(request.finish(&[], 0)),
+            Stage::Dispatched(request) => self.shared.dispatcher.abort(request),
+        }
+    }
+
+    /// Requests that PHP threads have ended: their ids may be used again.
+    fn forget_finished(&mut self) {
+        let decoder = &mut self.decoder;
+        self.entries.retain(|entry| {
+            let finished = entry.request().is_some_and(|request| request.finished());
+            if finished {
+                decoder.finish(entry.id);
+            }
+            !finished
+        });
+    }
+
+    /// Stops reading while a script has as much of its body waiting as it may: the web server is held back by that.
+    async fn pause_for_bodies(&self) {
+        let limit = self.shared.settings.body_buffer.max(READ_BUFFER);
+        for entry in &self.entries {
+            let Stage::Dispatched(request) = &entry.stage else { continue };
+            while request.body().buffered() >= limit {
+                let space = request.body().wait_space(limit);
+                if tokio::time::timeout(PAUSED_CHECK, space).await.is_err() && hung_up(&self.wire, true) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Stops reading from a peer that does not read: what it asks for without a request must not pile up here.
+    async fn pause_for_replies(&self) {
+        while self.wire.congested() && !hung_up(&self.wire, true) {
+            let drained = self.wire.drain_wanted();
+            if tokio::time::timeout(PAUSED_CHECK, drained).await.is_ok() {
+                drop(tokio::task::spawn_local(drain(self.wire.clone())));
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let linger = self.wire.shut_for().map(|since| Instant::now() + LINGER.saturating_sub(since));
+        // Whether a connection without FCGI_KEEP_CONN has been shut by a PHP thread is looked at now and then: that
+        // thread does not wake this one.
+        let check = self.entries.iter().any(|entry| !entry.keep_conn).then(|| Instant::now() + LINGER);
+        let entries = self.entries.iter().filter_map(|entry| self.entry_deadline(entry));
+        entries.chain(linger).chain(check).min()
+    }
+
+    fn entry_deadline(&self, entry: &Entry) -> Option<Instant> {
+        let Some(request) = entry.request() else {
+            return Some(entry.begun + PARAMS_DEADLINE);
+        };
+        if request.body().ended().is_some() || request.finished() {
+            return None;
+        }
+        let settings = &self.shared.settings;
+        let extra = request.body().received().checked_div(settings.body_min_rate).unwrap_or(0);
+        Some(entry.begun + settings.body_deadline? + Duration::from_secs(extra))
+    }
+
+    fn check_deadlines(&mut self) {
+        let now = Instant::now();
+        let due = |entry: &Entry| self.entry_deadline(entry).is_some_and(|deadline| deadline <= now);
+        let late: Vec<u16> = self.entries.iter().filter(|entry| due(entry)).map(|entry| entry.id).collect();
+        for id in late {
+            let wire = self.wire.clone();
+            let Some(entry) = self.entry(id) else { continue };
+            match &entry.stage {
+                Stage::Params => {
+                    log::warning!("a request's parameters did not arrive within {PARAMS_DEADLINE:?}");
+                    let params = ftm_fastcgi::Params::new();
+                    let request = Request::new(id, entry.role, entry.keep_conn, wire, params, entry.begun);
+                    request.refuse("408 Request Timeout");
+                    entry.stage = Stage::Dispatched(Arc::new(request));
+                }
+                Stage::Buffering(request) => {
+                    log::warning!(
+                        "a request body did not arrive within max_input_time ({} bytes did): refused with 408",
+                        request.body().received()
+                    );
+                    request.refuse("408 Request Timeout");
+                }
+                Stage::Dispatched(request) => request.body().end(BodyEnd::TimedOut),
+            }
+        }
+    }
+
+    /// The connection is over: whatever is under way has lost its client.
+    fn hang_up(&mut self) {
+        self.wire.hang_up();
+        for entry in self.entries.drain(..) {
+            if let Some(request) = entry.request() {
+                request.body().end(BodyEnd::Gone);
+                self.shared.dispatcher.abort(request);
+            }
+        }
+    }
+}
+
+/// Writes what a slow reader has left pending, as it reads.
+async fn drain(wire: Arc<Wire>) {
+    // A second registration of the same socket needs a descriptor of its own; it lives as long as the reader is slow.
+    let writable = wire.as_fd().try_clone_to_owned().and_then(|fd| watch(fd, Interest::WRITABLE));
+    let writable = match writable {
+        Ok(writable) => writable,
+        Err(e) => {
+            log::error!("cannot watch a slow client for writing: {e}: its connection is closed");
+            return wire.hang_up();
+        }
+    };
+    while !wire.drain() {
+        match tokio::time::timeout(wire.stalled_limit(), writable.writable()).await {
+            Ok(Ok(mut guard)) => guard.clear_ready(),
+            Ok(Err(_)) | Err(_) => return wire.hang_up(),
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the client has closed the connection; with `half`, also whether it has only ended its sending.
+fn hung_up(wire: &Wire, half: bool) -> bool {
+    let mut fd = libc::pollfd { fd: wire.as_raw_fd(), events: if half { libc::POLLRDHUP } else { 0 }, revents: 0 };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&mut fd, 1, 0) > 0 }
+}

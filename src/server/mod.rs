@@ -1,0 +1,20 @@
+//! The web server's side of a pool process: listening sockets, connections, requests and their bodies.
+//!
+//! All of it runs on the main thread, but for what [`Wire`] and [`Request`] offer to PHP threads: a PHP thread writes
+//! its response to the socket itself and reads a streamed body from the [`Body`] that the main thread fills.
+
+mod body;
+mod connection;
+mod listener;
+mod open;
+mod request;
+mod watch;
+mod wire;
+
+pub use body::{Body, BodyEnd};
+pub use connection::{ConnectionSettings, Connections};
+pub use listener::accept_loop;
+pub use open::OpenConnections;
+pub use request::{Gone, Request};
+pub use watch::watch;
+pub use wire::{Wire, WireLimits};

@@ -1,0 +1,237 @@
+//! A request from the end of its parameters to END_REQUEST.
+
+use std::io::IoSlice;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use ftm_fastcgi::{Kind, MAX_CONTENT, Params, ProtocolStatus, Role, end_request, padding, record_header};
+
+use super::{Body, Wire};
+
+/// Nobody reads the response any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// One request. The main thread makes it; from dispatch on a PHP thread answers it, while the main thread fills its body
+/// and marks it aborted.
+pub struct Request {
+    id: u16,
+    role: Role,
+    keep_conn: bool,
+    wire: Arc<Wire>,
+    body: Body,
+    params: Mutex<Params>,
+    begun: Instant,
+    aborted: AtomicBool,
+    finished: AtomicBool,
+}
+
+const PADDING: [u8; 8] = [0; 8];
+
+impl Request {
+    /// A request whose parameters are complete.
+    pub fn new(id: u16, role: Role, keep_conn: bool, wire: Arc<Wire>, params: Params, begun: Instant) -> Request {
+        Request {
+            id,
+            role,
+            keep_conn,
+            wire,
+            body: Body::new(content_length(&params)),
+            params: Mutex::new(params),
+            begun,
+            aborted: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+        }
+    }
+
+    /// The role asked for, shown to scripts as FCGI_ROLE.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The request body.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// When BEGIN_REQUEST arrived.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Hands the parameters over to the PHP thread that runs the request; later calls find none.
+    pub fn take_params(&self) -> Params {
+        std::mem::take(&mut self.params.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the parameters name a method whose requests have no body as a rule. Such a request starts without waiting
+    /// for the end of its STDIN, which some clients never send; a body that does come is still read.
+    pub fn starts_without_body(&self) -> bool {
+        let params = self.params.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(params.get(b"REQUEST_METHOD"), None | Some(b"GET" | b"HEAD"))
+    }
+
+    /// The client has left, or asked for the end with ABORT_REQUEST.
+    pub fn abort(&self) {
+        self.aborted.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Request::abort`] was called before the response ended.
+    pub fn aborted(&self) -> bool {
+        self.aborted.load(Ordering::Acquire) && !self.finished()
+    }
+
+    /// Whether END_REQUEST is on its way.
+    pub fn finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Sends the pieces as one stretch of the STDOUT stream. May wait for a slow reader: only for PHP threads.
+    pub fn send_stdout(&self, pieces: &[&[u8]]) -> Result<(), Gone> {
+        self.send_stream(Kind::Stdout, pieces)
+    }
+
+    /// Sends a message on the STDERR stream. May wait for a slow reader: only for PHP threads.
+    pub fn send_stderr(&self, message: &[u8]) -> Result<(), Gone> {
+        self.send_stream(Kind::Stderr, &[message])
+    }
+
+    fn send_stream(&self, kind: Kind, pieces: &[&[u8]]) -> Result<(), Gone> {
+        if self.finished() {
+            return Ok(()); // nothing follows END_REQUEST
+        }
+        if self.aborted() {
+            return Err(Gone);
+        }
+        let framed = Framed::new(kind, self.id, pieces);
+        self.wire.send(&framed.slices())
+    }
+
+    /// Ends the response with the rest of its output, the end of STDOUT and END_REQUEST; false if it had ended before.
+    /// Never waits.
+    pub fn finish(&self, rest: &[u8], app_status: u32) -> bool {
+        let aborted = self.aborted();
+        // Before the bytes: the peer may reuse the id as soon as it has read them.
+        if self.finished.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let rest = if aborted { &[] } else { rest };
+        let framed = Framed::new(Kind::Stdout, self.id, &[rest]);
+        let mut slices = framed.slices();
+        let stream_end = record_header(Kind::Stdout, self.id, 0, 0);
+        let end = end_request(self.id, app_status, ProtocolStatus::RequestComplete);
+        slices.extend([IoSlice::new(&stream_end), IoSlice::new(&end)]);
+        // A client that has gone misses nothing.
+        let _ = self.wire.finish(&slices, self.keep_conn);
+        self.body.discard();
+        true
+    }
+
+    /// Answers without PHP and ends the request. `status` is a CGI status such as `408 Request Timeout`.
+    pub fn refuse(&self, status: &str) {
+        let (_, reason) = status.split_once(' ').unwrap_or(("", status));
+        let answer = format!("Status: {status}\r\nContent-type: text/plain; charset=UTF-8\r\n\r\n{reason}.\n");
+        self.finish(answer.as_bytes(), 0);
+    }
+}
+
+/// Pieces of one stream cut into records: headers and padding beside the pieces, nothing copied.
+struct Framed<'a> {
+    parts: Vec<Part<'a>>,
+}
+
+enum Part<'a> {
+    Header([u8; 8]),
+    Content(&'a [u8]),
+    Padding(usize),
+}
+
+impl<'a> Framed<'a> {
+    fn new(kind: Kind, id: u16, pieces: &[&'a [u8]]) -> Framed<'a> {
+        let mut parts = Vec::with_capacity(pieces.len() + 2);
+        let mut left: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let mut pieces = pieces.iter().copied();
+        let mut piece: &[u8] = &[];
+        while left > 0 {
+            let content = left.min(MAX_CONTENT);
+            // MAX_CONTENT fits in 16 bits.
+            let len = content as u16;
+            parts.push(Part::Header(record_header(kind, id, len, padding(len))));
+            let mut room = content;
+            while room > 0 {
+                if piece.is_empty() {
+                    piece = pieces.next().unwrap_or_default();
+                    continue;
+                }
+                let (now, later) = piece.split_at(piece.len().min(room));
+                parts.push(Part::Content(now));
+                room -= now.len();
+                piece = later;
+            }
+            parts.push(Part::Padding(usize::from(padding(len))));
+            left -= content;
+        }
+        Framed { parts }
+    }
+
+    fn slices(&self) -> Vec<IoSlice<'_>> {
+        let mut slices = Vec::with_capacity(self.parts.len() + 2);
+        slices.extend(self.parts.iter().map(|part| {
+            IoSlice::new(match part {
+                Part::Header(header) => header,
+                Part::Content(content) => content,
+                Part::Padding(len) => &PADDING[..*len],
+            })
+        }));
+        slices
+    }
+}
+
+/// CONTENT_LENGTH as C's `atol` reads it, which PHP-FPM uses; `None` where it is missing or empty, as for a chunked body.
+fn content_length(params: &Params) -> Option<u64> {
+    let text = params.get(b"CONTENT_LENGTH").filter(|text| !text.is_empty())?;
+    let text = text.trim_ascii_start();
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let digits = text.iter().take_while(|b| b.is_ascii_digit());
+    let value = digits.fold(0u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0')));
+    Some(value.min(i64::MAX as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(length: &[u8]) -> Params {
+        let mut params = Params::new();
+        params.set(b"CONTENT_LENGTH", length);
+        params
+    }
+
+    #[test]
+    fn content_length_is_read_like_atol() {
+        assert_eq!(content_length(&Params::new()), None);
+        assert_eq!(content_length(&params(b"")), None);
+        assert_eq!(content_length(&params(b"17")), Some(17));
+        assert_eq!(content_length(&params(b" +17abc")), Some(17));
+        assert_eq!(content_length(&params(b"-3")), Some(0));
+        assert_eq!(content_length(&params(b"abc")), Some(0));
+        assert_eq!(content_length(&params(b"99999999999999999999999")), Some(i64::MAX as u64));
+    }
+
+    #[test]
+    fn long_output_is_cut_into_padded_records() {
+        let (a, b) = (vec![1u8; 70_000], vec![2u8; 5]);
+        let framed = Framed::new(Kind::Stdout, 1, &[&a, &b]);
+        let bytes: Vec<u8> = framed.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+        let mut at = 0;
+        let mut content = Vec::new();
+        while at < bytes.len() {
+            let len = usize::from(u16::from_be_bytes([bytes[at + 4], bytes[at + 5]]));
+            content.extend_from_slice(&bytes[at + 8..at + 8 + len]);
+            at += 8 + len + usize::from(bytes[at + 6]);
+            assert_eq!(at % 8, 0);
+        }
+        assert_eq!(content, [a, b].concat());
+    }
+}

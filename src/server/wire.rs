@@ -1,0 +1,280 @@
+//! The write side of a connection, shared by the PHP threads that answer on it and the main thread that drains it.
+//!
+//! ```text
+//!  PHP thread ── send ──> socket takes all          (the usual case: no other thread is woken)
+//!                 │
+//!                 └─────> socket takes a part ──> pending ── drained by the main thread
+//!                                                   │
+//!                                                   └ full (response_buffer): the PHP thread waits, with a deadline
+//! ```
+//!
+//! The lock is held for non-blocking writes only, never while waiting.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockname, recv, shutdown};
+use nix::sys::uio::writev;
+use tokio::sync::Notify;
+
+use super::request::Gone;
+
+/// How long one wait for a slow reader lasts before it is looked at again.
+const WAIT_SLICE: Duration = Duration::from_secs(1);
+
+/// A connection's socket and what waits to be written to it.
+pub struct Wire {
+    fd: OwnedFd,
+    unix: bool,
+    state: Mutex<State>,
+    /// Told when there is something pending that nobody drains yet.
+    drain_wanted: Notify,
+    limits: WireLimits,
+}
+
+/// Limits of the write side.
+#[derive(Clone, Copy)]
+pub struct WireLimits {
+    /// `response_buffer`: bytes that may wait for a slow reader while the PHP thread goes on.
+    pub pending: usize,
+    /// `response_timeout`: how long a reader may take nothing before the response is given up.
+    pub stalled: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    pending: Vec<u8>,
+    /// How much of `pending` has been written.
+    written: usize,
+    /// The main thread is draining.
+    draining: bool,
+    /// Nobody reads any more.
+    broken: bool,
+    /// Requests that have begun on this connection and not ended.
+    active: usize,
+    /// The connection ends with the last of its requests.
+    closing: bool,
+    /// When our side was shut down.
+    shut: Option<Instant>,
+}
+
+impl State {
+    fn waiting(&self) -> usize {
+        self.pending.len() - self.written
+    }
+
+    fn break_off(&mut self) {
+        self.broken = true;
+        self.pending = Vec::new();
+        self.written = 0;
+    }
+}
+
+impl Wire {
+    /// Takes over a connected, non-blocking stream socket.
+    pub fn new(fd: OwnedFd, limits: WireLimits) -> Wire {
+        let unix =
+            getsockname::<SockaddrStorage>(fd.as_raw_fd()).is_ok_and(|a| a.family() == Some(AddressFamily::Unix));
+        Wire { fd, unix, state: Mutex::default(), drain_wanted: Notify::new(), limits }
+    }
+
+    /// Whether this is a unix socket, which tells a peer that closed from one that only ended its sending.
+    pub fn is_unix(&self) -> bool {
+        self.unix
+    }
+
+    /// `response_timeout`: how long a reader may take nothing.
+    pub fn stalled_limit(&self) -> Duration {
+        self.limits.stalled
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request has begun.
+    pub fn begin(&self) {
+        self.lock().active += 1;
+    }
+
+    /// Writes whole records. What the socket does not take at once is left to the main thread, up to the limit; past
+    /// that this waits. Not for the main thread, which must not wait: see [`Wire::post`].
+    pub fn send(&self, records: &[IoSlice<'_>]) -> Result<(), Gone> {
+        let mut state = self.lock();
+        self.write(&mut state, records)?;
+        if state.waiting() <= self.limits.pending {
+            return Ok(());
+        }
+        drop(state);
+        self.wait_for_reader()
+    }
+
+    /// As [`Wire::send`], but never waits.
+    pub fn post(&self, records: &[IoSlice<'_>]) -> Result<(), Gone> {
+        self.write(&mut self.lock(), records)
+    }
+
+    /// Writes the last records of a request and ends it: where it is the last of a closing connection, our side of the
+    /// connection is shut down behind them. Never waits.
+    pub fn finish(&self, records: &[IoSlice<'_>], keep_conn: bool) -> Result<(), Gone> {
+        let mut state = self.lock();
+        state.active = state.active.saturating_sub(1);
+        state.closing |= !keep_conn;
+        let result = self.write(&mut state, records);
+        self.shut_if_done(&mut state);
+        result
+    }
+
+    /// The connection is to end with the last of its requests.
+    pub fn close_after_requests(&self) {
+        let mut state = self.lock();
+        state.closing = true;
+        self.shut_if_done(&mut state);
+    }
+
+    /// The connection is over, in both directions; waiting threads notice.
+    pub fn hang_up(&self) {
+        self.lock().break_off();
+        // Fails where the peer was faster: the connection is over either way.
+        let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
+    }
+
+    /// How long ago our side was shut down.
+    pub fn shut_for(&self) -> Option<Duration> {
+        self.lock().shut.map(|at| at.elapsed())
+    }
+
+    /// Whether more is pending than may be.
+    pub fn congested(&self) -> bool {
+        self.lock().waiting() > self.limits.pending
+    }
+
+    /// Waits until something is pending that is to be drained with [`Wire::drain`].
+    pub async fn drain_wanted(&self) {
+        self.drain_wanted.notified().await;
+    }
+
+    /// Writes as much of what is pending as the socket takes. True when nothing is left.
+    pub fn drain(&self) -> bool {
+        let mut state = self.lock();
+        if self.flush_pending(&mut state).is_err() || state.waiting() == 0 {
+            state.draining = false;
+            self.shut_if_done(&mut state);
+            return true;
+        }
+        false
+    }
+
+    fn write(&self, state: &mut State, records: &[IoSlice<'_>]) -> Result<(), Gone> {
+        self.flush_pending(state)?;
+        let mut skip = 0;
+        if state.waiting() == 0 {
+            skip = match self.write_some(records) {
+                Ok(n) => n,
+                Err(nix::Error::EAGAIN) => 0,
+                Err(_) => {
+                    state.break_off();
+                    return Err(Gone);
+                }
+            };
+        }
+        for record in records {
+            let taken = skip.min(record.len());
+            skip -= taken;
+            state.pending.extend_from_slice(&record[taken..]);
+        }
+        if state.waiting() > 0 && !state.draining {
+            state.draining = true;
+            self.drain_wanted.notify_one();
+        }
+        Ok(())
+    }
+
+    fn flush_pending(&self, state: &mut State) -> Result<(), Gone> {
+        if state.broken {
+            return Err(Gone);
+        }
+        while state.waiting() > 0 {
+            match self.write_some(&[IoSlice::new(&state.pending[state.written..])]) {
+                Ok(n) => state.written += n,
+                Err(nix::Error::EAGAIN) => break,
+                Err(_) => {
+                    state.break_off();
+                    return Err(Gone);
+                }
+            }
+        }
+        if state.waiting() == 0 {
+            state.pending.clear();
+            state.written = 0;
+            // A connection that was slow once need not keep the memory for ever.
+            state.pending.shrink_to(0);
+        } else if state.written > state.pending.len() / 2 {
+            state.pending.drain(..state.written);
+            state.written = 0;
+        }
+        Ok(())
+    }
+
+    fn write_some(&self, records: &[IoSlice<'_>]) -> nix::Result<usize> {
+        loop {
+            match writev(&self.fd, records) {
+                Err(nix::Error::EINTR) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn shut_if_done(&self, state: &mut State) {
+        if state.closing && state.active == 0 && state.waiting() == 0 && state.shut.is_none() {
+            state.shut = Some(Instant::now());
+            // Fails where the peer has gone: nothing is lost by that.
+            let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write);
+        }
+    }
+
+    /// Waits until less than the limit is pending; gives up when the reader takes nothing for `stalled`.
+    fn wait_for_reader(&self) -> Result<(), Gone> {
+        let mut left = self.lock().waiting();
+        let mut progress = Instant::now();
+        loop {
+            let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
+            let slice = PollTimeout::try_from(WAIT_SLICE).unwrap_or(PollTimeout::ZERO);
+            // EINTR and time-outs are the same to us: look at the state again.
+            let _ = poll(&mut fds, slice);
+            let mut state = self.lock();
+            self.flush_pending(&mut state)?;
+            let waiting = state.waiting();
+            if waiting <= self.limits.pending {
+                return Ok(());
+            }
+            if waiting < left {
+                left = waiting;
+                progress = Instant::now();
+            } else if progress.elapsed() >= self.limits.stalled {
+                state.break_off();
+                return Err(Gone);
+            }
+        }
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Wire {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Reads what is there. `Ok(0)` is the end of the stream.
+pub fn read_now(wire: &Wire, buffer: &mut [u8]) -> nix::Result<usize> {
+    recv(wire.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
+}
