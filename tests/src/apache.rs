@@ -41,23 +41,9 @@ impl Apache {
             let conf = apache_conf(site, &room, &address, server.address(), handler, extra);
             fs::write(room.join("apache.conf"), conf).expect("apache.conf");
             let mut command = Command::new("/usr/sbin/apache2");
-            command
-                .arg("-f")
-                .arg(room.join("apache.conf"))
-                .arg("-DFOREGROUND");
-            let process = Process::start(
-                "apache2",
-                command,
-                &room.join("output.log"),
-                &[room.join("error.log")],
-            );
-            (
-                Self {
-                    address: address.clone(),
-                    process,
-                },
-                address,
-            )
+            command.arg("-f").arg(room.join("apache.conf")).arg("-DFOREGROUND");
+            let process = Process::start("apache2", command, &room.join("output.log"), &[room.join("error.log")]);
+            (Self { address: address.clone(), process }, address)
         })
     }
 
@@ -90,21 +76,10 @@ impl AsMut<Process> for Apache {
     }
 }
 
-fn apache_conf(
-    site: &Site,
-    room: &Path,
-    listen: &Address,
-    fastcgi: &Address,
-    handler: Handler,
-    extra: &str,
-) -> String {
+fn apache_conf(site: &Site, room: &Path, listen: &Address, fastcgi: &Address, handler: Handler, extra: &str) -> String {
     let docroot = site.docroot();
     let (dir, docroot) = (room.display(), docroot.display());
-    let user = if nix::unistd::geteuid().is_root() {
-        "User www-data\nGroup www-data"
-    } else {
-        ""
-    };
+    let user = if nix::unistd::geteuid().is_root() { "User www-data\nGroup www-data" } else { "" };
     let modules = [
         "mpm_event",
         "authz_core",
@@ -123,10 +98,7 @@ fn apache_conf(
         "proxy",
         "proxy_fcgi",
     ];
-    let modules: String = modules
-        .iter()
-        .map(|m| format!("LoadModule {m}_module {MODULES}/mod_{m}.so\n"))
-        .collect();
+    let modules: String = modules.iter().map(|m| format!("LoadModule {m}_module {MODULES}/mod_{m}.so\n")).collect();
     let pass = match (handler, fastcgi) {
         (Handler::SetHandler, Address::Unix(sock)) => {
             format!("proxy:unix:{}|fcgi://localhost/", sock.display())

@@ -48,10 +48,7 @@ impl Pair {
     /// Starts both on the same docroot.
     pub fn start(site: &Site, config: &ServerConfig) -> Self {
         let reference = Server::start_as(Kind::PhpFpm, site, config.clone());
-        Self {
-            reference,
-            tested: Server::start(site, config.clone()),
-        }
+        Self { reference, tested: Server::start(site, config.clone()) }
     }
 
     /// Both, the reference first.
@@ -62,17 +59,15 @@ impl Pair {
 
 /// Replaces what tells two running servers apart (ports and socket names) by fixed words.
 pub fn without_addresses(text: &str, addresses: &[(&Address, &str)]) -> String {
-    addresses
-        .iter()
-        .fold(text.to_owned(), |text, (address, word)| match address {
-            Address::Unix(path) => text.replace(&path.display().to_string(), word),
-            Address::Tcp(tcp) => {
-                let text = text.replace(&tcp.to_string(), word);
-                // The port alone: a variable's value, or in a text such as SERVER_SIGNATURE.
-                text.replace(&format!("= {}\n", tcp.port()), &format!("= {word}\n"))
-                    .replace(&format!("Port {}", tcp.port()), &format!("Port {word}"))
-            }
-        })
+    addresses.iter().fold(text.to_owned(), |text, (address, word)| match address {
+        Address::Unix(path) => text.replace(&path.display().to_string(), word),
+        Address::Tcp(tcp) => {
+            let text = text.replace(&tcp.to_string(), word);
+            // The port alone: a variable's value, or in a text such as SERVER_SIGNATURE.
+            text.replace(&format!("= {}\n", tcp.port()), &format!("= {word}\n"))
+                .replace(&format!("Port {}", tcp.port()), &format!("Port {word}"))
+        }
+    })
 }
 
 /// The first difference of two texts, with its line number and a few lines before it; `None` if they are equal.
@@ -80,10 +75,5 @@ pub fn difference(reference: &str, tested: &str) -> Option<String> {
     let (a, b): (Vec<&str>, Vec<&str>) = (reference.lines().collect(), tested.lines().collect());
     let at = (0..a.len().max(b.len())).find(|&i| a.get(i) != b.get(i))?;
     let before = a[at.saturating_sub(3)..at].join("\n");
-    Some(format!(
-        "line {}:\n{before}\nreference: {:?}\ntested:    {:?}",
-        at + 1,
-        a.get(at),
-        b.get(at)
-    ))
+    Some(format!("line {}:\n{before}\nreference: {:?}\ntested:    {:?}", at + 1, a.get(at), b.get(at)))
 }

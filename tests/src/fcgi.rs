@@ -72,22 +72,13 @@ pub struct Record {
 impl Record {
     /// A record without padding.
     pub fn new(kind: u8, id: u16, content: impl Into<Vec<u8>>) -> Self {
-        Self {
-            kind,
-            id,
-            content: content.into(),
-            padding: 0,
-        }
+        Self { kind, id, content: content.into(), padding: 0 }
     }
 
     /// FCGI_BEGIN_REQUEST.
     pub fn begin(id: u16, role: u16, keep: bool) -> Self {
         let [high, low] = role.to_be_bytes();
-        Self::new(
-            kind::BEGIN_REQUEST,
-            id,
-            [high, low, u8::from(keep), 0, 0, 0, 0, 0],
-        )
+        Self::new(kind::BEGIN_REQUEST, id, [high, low, u8::from(keep), 0, 0, 0, 0, 0])
     }
 
     /// The same record with `padding` bytes of padding.
@@ -101,16 +92,7 @@ impl Record {
         let [id_high, id_low] = self.id.to_be_bytes();
         let length = u16::try_from(self.content.len()).expect("content of at most 65535 bytes");
         let [len_high, len_low] = length.to_be_bytes();
-        let mut bytes = vec![
-            1,
-            self.kind,
-            id_high,
-            id_low,
-            len_high,
-            len_low,
-            self.padding,
-            0,
-        ];
+        let mut bytes = vec![1, self.kind, id_high, id_low, len_high, len_low, self.padding, 0];
         bytes.extend_from_slice(&self.content);
         bytes.extend(std::iter::repeat_n(0xAA, self.padding.into()));
         bytes
@@ -119,9 +101,7 @@ impl Record {
 
 /// `data` as records of `kind` with at most `chunk` bytes each, without the empty record that ends a stream.
 pub fn records(kind: u8, id: u16, data: &[u8], chunk: usize) -> Vec<u8> {
-    data.chunks(chunk.min(MAX_CONTENT))
-        .flat_map(|part| Record::new(kind, id, part).encode())
-        .collect()
+    data.chunks(chunk.min(MAX_CONTENT)).flat_map(|part| Record::new(kind, id, part).encode()).collect()
 }
 
 /// The empty record that ends a stream.
@@ -186,12 +166,7 @@ impl Call {
     pub fn get(site: &Site, uri: &str) -> Self {
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let docroot = site.docroot().display().to_string();
-        let call = Self {
-            params: Vec::new(),
-            body: Vec::new(),
-            role: RESPONDER,
-            keep_conn: false,
-        };
+        let call = Self { params: Vec::new(), body: Vec::new(), role: RESPONDER, keep_conn: false };
         call.param("SCRIPT_FILENAME", format!("{docroot}{path}"))
             .param("QUERY_STRING", query)
             .param("REQUEST_METHOD", "GET")
@@ -206,9 +181,7 @@ impl Call {
 
     /// A POST of `body`, with its length announced.
     pub fn post(site: &Site, uri: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        let mut call = Self::get(site, uri)
-            .param("REQUEST_METHOD", "POST")
-            .param("CONTENT_TYPE", content_type);
+        let mut call = Self::get(site, uri).param("REQUEST_METHOD", "POST").param("CONTENT_TYPE", content_type);
         call.body = body.into();
         let length = call.body.len().to_string();
         call.param("CONTENT_LENGTH", length)
@@ -233,9 +206,7 @@ impl Call {
     /// The content of the PARAMS stream.
     pub fn param_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        self.params
-            .iter()
-            .for_each(|(name, value)| push_pair(&mut out, name, value));
+        self.params.iter().for_each(|(name, value)| push_pair(&mut out, name, value));
         out
     }
 
@@ -297,19 +268,13 @@ impl Conn {
     /// Connects; panics if nobody listens.
     #[track_caller]
     pub fn open(address: &Address) -> Self {
-        Self {
-            stream: address
-                .connect()
-                .unwrap_or_else(|e| panic!("connect {address}: {e}")),
-        }
+        Self { stream: address.connect().unwrap_or_else(|e| panic!("connect {address}: {e}")) }
     }
 
     /// Sends bytes as they are; panics if the server does not take them.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream
-            .write_all(bytes.as_ref())
-            .expect("send to the server");
+        self.stream.write_all(bytes.as_ref()).expect("send to the server");
     }
 
     /// The next record, with its padding removed; `None` if the server has closed the connection between records.
@@ -320,28 +285,18 @@ impl Conn {
             _ => self.stream.read_exact(&mut head[1..])?,
         }
         if head[0] != 1 {
-            return Err(io::Error::new(
-                ErrorKind::InvalidData,
-                format!("record of version {}", head[0]),
-            ));
+            return Err(io::Error::new(ErrorKind::InvalidData, format!("record of version {}", head[0])));
         }
         let mut content = vec![0; u16::from_be_bytes([head[4], head[5]]).into()];
         self.stream.read_exact(&mut content)?;
         self.stream.read_exact(&mut vec![0; head[6].into()])?;
-        Ok(Some(Record {
-            kind: head[1],
-            id: u16::from_be_bytes([head[2], head[3]]),
-            content,
-            padding: head[6],
-        }))
+        Ok(Some(Record { kind: head[1], id: u16::from_be_bytes([head[2], head[3]]), content, padding: head[6] }))
     }
 
     /// The next record; panics if there is none.
     #[track_caller]
     pub fn record(&mut self) -> Record {
-        self.read_record()
-            .expect("a record")
-            .expect("a record, not the end of the connection")
+        self.read_record().expect("a record").expect("a record, not the end of the connection")
     }
 
     /// Reads up to the END_REQUEST of request `id`; records of other requests are not allowed between.
@@ -350,10 +305,7 @@ impl Conn {
         loop {
             let record = self.read_record()?.ok_or(ErrorKind::UnexpectedEof)?;
             if record.id != id {
-                return Err(io::Error::new(
-                    ErrorKind::InvalidData,
-                    format!("record for request {}", record.id),
-                ));
+                return Err(io::Error::new(ErrorKind::InvalidData, format!("record for request {}", record.id)));
             }
             if answer.take(&record) {
                 return Ok(answer);
@@ -390,9 +342,7 @@ impl Answer {
             kind::STDOUT => self.stdout.extend_from_slice(&record.content),
             kind::STDERR => self.stderr.extend_from_slice(&record.content),
             kind::END_REQUEST => {
-                let body: [u8; 8] = record.content[..]
-                    .try_into()
-                    .expect("END_REQUEST holds 8 bytes");
+                let body: [u8; 8] = record.content[..].try_into().expect("END_REQUEST holds 8 bytes");
                 self.app_status = u32::from_be_bytes([body[0], body[1], body[2], body[3]]);
                 self.protocol_status = body[4];
             }

@@ -32,31 +32,18 @@ impl Fronts {
     ) -> Self {
         let server = Server::start(site, config);
         let nginx = Nginx::start_with(site, &server, nginx);
-        let apache = Apache::start(
-            site,
-            &server,
-            Handler::SetHandler,
-            &apache(server.address()),
-        );
-        Self {
-            nginx,
-            apache,
-            server,
-        }
+        let apache = Apache::start(site, &server, Handler::SetHandler, &apache(server.address()));
+        Self { nginx, apache, server }
     }
 
     /// Name and address of each front.
     pub fn each(&self) -> [(&'static str, &Address); 2] {
-        [
-            ("nginx", self.nginx.address()),
-            ("apache", self.apache.address()),
-        ]
+        [("nginx", self.nginx.address()), ("apache", self.apache.address())]
     }
 
     /// Sends a request through each front.
     #[track_caller]
     pub fn send(&self, request: &Request) -> [(&'static str, Answer); 2] {
-        self.each()
-            .map(|(name, address)| (name, request.send(address)))
+        self.each().map(|(name, address)| (name, request.send(address)))
     }
 }

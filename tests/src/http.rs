@@ -17,12 +17,7 @@ impl Request {
     /// A request with the headers `Host: test.example` and, unless it is kept alive later, `Connection: close`.
     pub fn new(method: &str, target: &str) -> Self {
         let headers = vec![("Host".to_owned(), "test.example".to_owned())];
-        Self {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers,
-            body: Vec::new(),
-        }
+        Self { method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new() }
     }
 
     /// A GET.
@@ -32,9 +27,7 @@ impl Request {
 
     /// A POST of `body` with its length announced.
     pub fn post(target: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self::new("POST", target)
-            .header("Content-Type", content_type)
-            .body(body)
+        Self::new("POST", target).header("Content-Type", content_type).body(body)
     }
 
     /// Adds a header; several of one name stay several.
@@ -56,11 +49,7 @@ impl Request {
         for (name, value) in &self.headers {
             out.push_str(&format!("{name}: {value}\r\n"));
         }
-        if !self
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("connection"))
-        {
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
             out.push_str("Connection: close\r\n");
         }
         out.push_str("\r\n");
@@ -70,22 +59,15 @@ impl Request {
     /// Sends it on a connection of its own and reads the whole answer.
     #[track_caller]
     pub fn send(&self, to: &Address) -> Answer {
-        self.open(to)
-            .answer()
-            .unwrap_or_else(|e| panic!("{} {}: {e}", self.method, self.target))
+        self.open(to).answer().unwrap_or_else(|e| panic!("{} {}: {e}", self.method, self.target))
     }
 
     /// Sends it, head and body, and hands back the connection before anything is read.
     #[track_caller]
     pub fn open(&self, to: &Address) -> Exchange {
         let stream = to.connect().unwrap_or_else(|e| panic!("connect {to}: {e}"));
-        let mut exchange = Exchange {
-            reader: BufReader::new(stream),
-            head_only: self.method == "HEAD",
-        };
-        exchange
-            .write(&self.head())
-            .expect("send the request's head");
+        let mut exchange = Exchange { reader: BufReader::new(stream), head_only: self.method == "HEAD" };
+        exchange.write(&self.head()).expect("send the request's head");
         exchange.write(&self.body).expect("send the request's body");
         exchange
     }
@@ -115,12 +97,8 @@ impl Exchange {
     /// Reads status line and headers.
     pub fn answer_head(&mut self) -> io::Result<Answer> {
         let status_line = self.line()?;
-        let status = status_line
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok());
-        let status =
-            status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, status_line.clone()))?;
+        let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, status_line.clone()))?;
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
@@ -130,12 +108,7 @@ impl Exchange {
             let (name, value) = line.split_once(':').ok_or(ErrorKind::InvalidData)?;
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
-        Ok(Answer {
-            status,
-            status_line,
-            headers,
-            body: Vec::new(),
-        })
+        Ok(Answer { status, status_line, headers, body: Vec::new() })
     }
 
     /// Reads the body that `head` announces, handing it out piece by piece as it arrives.
@@ -143,14 +116,10 @@ impl Exchange {
         if self.head_only || head.status == 204 || head.status == 304 {
             return Ok(());
         }
-        if head
-            .header("transfer-encoding")
-            .is_some_and(|v| v.eq_ignore_ascii_case("chunked"))
-        {
+        if head.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
             loop {
                 let size = self.line()?;
-                let size =
-                    u64::from_str_radix(size.trim(), 16).map_err(|_| ErrorKind::InvalidData)?;
+                let size = u64::from_str_radix(size.trim(), 16).map_err(|_| ErrorKind::InvalidData)?;
                 self.copy(size, &mut piece)?;
                 self.line()?;
                 if size == 0 {
@@ -159,10 +128,7 @@ impl Exchange {
             }
         }
         match head.header("content-length") {
-            Some(length) => self.copy(
-                length.parse().map_err(|_| ErrorKind::InvalidData)?,
-                &mut piece,
-            ),
+            Some(length) => self.copy(length.parse().map_err(|_| ErrorKind::InvalidData)?, &mut piece),
             None => loop {
                 let part = self.reader.fill_buf()?;
                 if part.is_empty() {
@@ -205,10 +171,7 @@ impl Exchange {
 
     fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
-        self.reader
-            .by_ref()
-            .take(1 << 20)
-            .read_until(b'\n', &mut line)?;
+        self.reader.by_ref().take(1 << 20).read_until(b'\n', &mut line)?;
         if line.pop() != Some(b'\n') {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -237,26 +200,14 @@ impl Answer {
     #[track_caller]
     pub fn from_cgi(output: &[u8]) -> Self {
         let end = output.windows(4).position(|w| w == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| {
-            panic!("no end of headers in {:?}", String::from_utf8_lossy(output))
-        });
+        let end = end.unwrap_or_else(|| panic!("no end of headers in {:?}", String::from_utf8_lossy(output)));
         let head = String::from_utf8_lossy(&output[..end]);
-        let mut answer = Self {
-            status: 200,
-            status_line: String::new(),
-            headers: Vec::new(),
-            body: Vec::new(),
-        };
+        let mut answer = Self { status: 200, status_line: String::new(), headers: Vec::new(), body: Vec::new() };
         for line in head.split("\r\n") {
-            let (name, value) = line
-                .split_once(':')
-                .unwrap_or_else(|| panic!("no header: {line:?}"));
+            let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no header: {line:?}"));
             let value = value.trim().to_owned();
             if name.eq_ignore_ascii_case("status") {
-                answer.status = value
-                    .get(..3)
-                    .and_then(|code| code.parse().ok())
-                    .expect("a status code");
+                answer.status = value.get(..3).and_then(|code| code.parse().ok()).expect("a status code");
                 answer.status_line = value;
             } else {
                 answer.headers.push((name.to_owned(), value));
@@ -273,10 +224,7 @@ impl Answer {
 
     /// All headers of this name, in order.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        let same = self
-            .headers
-            .iter()
-            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let same = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         same.map(|(_, value)| value.as_str()).collect()
     }
 

@@ -38,6 +38,7 @@ pub mod compare;
 pub mod fcgi;
 pub mod front;
 pub mod http;
+mod meet;
 pub mod net;
 pub mod nginx;
 pub mod proc;

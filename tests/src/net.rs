@@ -72,12 +72,8 @@ impl Stream {
     /// Bounds each read and each write; `None` waits for ever.
     pub fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Unix(s) => s
-                .set_read_timeout(timeout)
-                .and_then(|()| s.set_write_timeout(timeout)),
-            Self::Tcp(s) => s
-                .set_read_timeout(timeout)
-                .and_then(|()| s.set_write_timeout(timeout)),
+            Self::Unix(s) => s.set_read_timeout(timeout).and_then(|()| s.set_write_timeout(timeout)),
+            Self::Tcp(s) => s.set_read_timeout(timeout).and_then(|()| s.set_write_timeout(timeout)),
         }
     }
 
@@ -92,10 +88,7 @@ impl Stream {
     /// Closes at once, over TCP with a reset instead of an orderly end.
     pub fn reset(self) {
         if let Self::Tcp(s) = &self {
-            let linger = nix::libc::linger {
-                l_onoff: 1,
-                l_linger: 0,
-            };
+            let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
             setsockopt(s, sockopt::Linger, &linger).expect("SO_LINGER");
         }
     }

@@ -81,31 +81,11 @@ impl Nginx {
                 mkdir(&room.join(name));
             }
             let address = Address::Tcp(port);
-            fs::write(
-                room.join("nginx.conf"),
-                nginx_conf(site, &room, &address, fastcgi, config),
-            )
-            .expect("nginx.conf");
+            fs::write(room.join("nginx.conf"), nginx_conf(site, &room, &address, fastcgi, config)).expect("nginx.conf");
             let mut command = Command::new("/usr/sbin/nginx");
-            command
-                .arg("-p")
-                .arg(&room)
-                .arg("-c")
-                .arg(room.join("nginx.conf"))
-                .args(["-e", "stderr"]);
-            let process = Process::start(
-                "nginx",
-                command,
-                &room.join("output.log"),
-                &[room.join("error.log")],
-            );
-            (
-                Self {
-                    address: address.clone(),
-                    process,
-                },
-                address,
-            )
+            command.arg("-p").arg(&room).arg("-c").arg(room.join("nginx.conf")).args(["-e", "stderr"]);
+            let process = Process::start("nginx", command, &room.join("output.log"), &[room.join("error.log")]);
+            (Self { address: address.clone(), process }, address)
         })
     }
 
@@ -155,25 +135,12 @@ pub(crate) fn start_on_free_port<T: AsMut<Process>>(
             std::thread::sleep(Duration::from_millis(10));
         }
         let log = started.as_mut().log();
-        assert!(
-            log.contains("Address already in use"),
-            "{name} did not start:\n{log}"
-        );
+        assert!(log.contains("Address already in use"), "{name} did not start:\n{log}");
     }
 }
 
-fn nginx_conf(
-    site: &Site,
-    room: &Path,
-    listen: &Address,
-    fastcgi: &Address,
-    config: &NginxConfig,
-) -> String {
-    let user = if nix::unistd::geteuid().is_root() {
-        "user www-data;"
-    } else {
-        ""
-    };
+fn nginx_conf(site: &Site, room: &Path, listen: &Address, fastcgi: &Address, config: &NginxConfig) -> String {
+    let user = if nix::unistd::geteuid().is_root() { "user www-data;" } else { "" };
     let (dir, docroot) = (room.display(), site.docroot());
     let (docroot, fastcgi) = (docroot.display(), fastcgi.nginx());
     let NginxConfig { http, server, php } = config;

@@ -17,12 +17,8 @@ pub fn tree(pid: u32) -> Vec<u32> {
 pub fn children(pid: u32) -> Vec<u32> {
     let mut all = Vec::new();
     for task in threads(pid) {
-        let list =
-            fs::read_to_string(format!("/proc/{pid}/task/{task}/children")).unwrap_or_default();
-        all.extend(
-            list.split_whitespace()
-                .filter_map(|p| p.parse::<u32>().ok()),
-        );
+        let list = fs::read_to_string(format!("/proc/{pid}/task/{task}/children")).unwrap_or_default();
+        all.extend(list.split_whitespace().filter_map(|p| p.parse::<u32>().ok()));
     }
     all
 }
@@ -64,19 +60,13 @@ impl Counts {
     pub fn of_tree(pid: u32) -> Self {
         let tree = tree(pid);
         let threads = tree.iter().map(|&pid| threads(pid).len()).sum();
-        Self {
-            processes: tree.len(),
-            threads,
-            fds: tree.into_iter().map(fd_count).sum(),
-        }
+        Self { processes: tree.len(), threads, fds: tree.into_iter().map(fd_count).sum() }
     }
 
     /// Whether nothing was lost (as many processes and threads) and nothing leaked (no more descriptors) since
     /// `before`. Fewer descriptors are no loss: `before` may have counted a connection that was about to close.
     pub fn within(&self, before: &Self) -> bool {
-        self.processes == before.processes
-            && self.threads == before.threads
-            && self.fds <= before.fds
+        self.processes == before.processes && self.threads == before.threads && self.fds <= before.fds
     }
 }
 
@@ -105,32 +95,22 @@ pub fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name, in parentheses, may hold blanks: count from behind it. utime and stime are fields 14 and 15.
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    rest.split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|n| n.parse::<u64>().ok())
-        .sum()
+    rest.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
 }
 
 /// Whether `pid` exists and is no zombie.
 pub fn alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')')
-        .is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
 fn kib_line(file: &str, key: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     let value = text.lines().find_map(|line| line.strip_prefix(key));
-    value
-        .and_then(|v| v.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
+    value.and_then(|v| v.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 fn numbered_entries(dir: &str) -> Vec<u32> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .filter_map(|e| e.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
 }

@@ -29,11 +29,7 @@ impl Process {
     pub fn start(name: &str, mut command: Command, output: &Path, logs: &[PathBuf]) -> Self {
         let sink = OpenOptions::new().create(true).append(true).open(output);
         let sink: File = sink.unwrap_or_else(|e| panic!("{}: {e}", output.display()));
-        command
-            .stdin(Stdio::null())
-            .stdout(sink.try_clone().expect("dup"))
-            .stderr(sink)
-            .process_group(0);
+        command.stdin(Stdio::null()).stdout(sink.try_clone().expect("dup")).stderr(sink).process_group(0);
         // SAFETY: prctl is async-signal-safe and touches nothing but the new process.
         unsafe {
             command.pre_exec(|| {
@@ -41,16 +37,10 @@ impl Process {
                 Ok(())
             });
         }
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("start {command:?}: {e}"));
+        let child = command.spawn().unwrap_or_else(|e| panic!("start {command:?}: {e}"));
         let mut all = vec![output.to_owned()];
         all.extend_from_slice(logs);
-        Self {
-            child,
-            name: name.to_owned(),
-            logs: all,
-        }
+        Self { child, name: name.to_owned(), logs: all }
     }
 
     /// The id of the process that was started (a master, usually).
@@ -72,8 +62,7 @@ impl Process {
 
     /// Sends a signal to the process itself, not to its children.
     pub fn signal(&self, signal: Signal) {
-        kill(as_pid(self.pid()), signal)
-            .unwrap_or_else(|e| panic!("kill -{signal} {}: {e}", self.name));
+        kill(as_pid(self.pid()), signal).unwrap_or_else(|e| panic!("kill -{signal} {}: {e}", self.name));
     }
 
     /// All that was written to its output and logs so far.
@@ -97,9 +86,7 @@ impl Process {
             let _ = kill(as_pid(pid), Signal::SIGKILL);
         }
         let _ = eventually_some(DEADLINE, || self.ended());
-        let _ = eventually_some(DEADLINE, || {
-            (!tree.iter().any(|&pid| proc::alive(pid))).then_some(())
-        });
+        let _ = eventually_some(DEADLINE, || (!tree.iter().any(|&pid| proc::alive(pid))).then_some(()));
     }
 }
 
@@ -108,17 +95,8 @@ impl Drop for Process {
         self.kill_all();
         if std::thread::panicking() {
             let log = self.log();
-            let from = log
-                .char_indices()
-                .rev()
-                .take(TAIL)
-                .last()
-                .map_or(0, |(at, _)| at);
-            eprintln!(
-                "---- log of {} ----\n{}\n---- end of log ----",
-                self.name,
-                &log[from..]
-            );
+            let from = log.char_indices().rev().take(TAIL).last().map_or(0, |(at, _)| at);
+            eprintln!("---- log of {} ----\n{}\n---- end of log ----", self.name, &log[from..]);
         }
     }
 }

@@ -55,31 +55,17 @@ impl Kind {
 }
 
 fn release_build() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let program = root.join("target/release/php-ftm");
-    assert!(
-        program.exists(),
-        "{} is missing: run scripts/build, or set PHP_FTM",
-        program.display()
-    );
+    assert!(program.exists(), "{} is missing: run scripts/build, or set PHP_FTM", program.display());
     program
 }
 
 fn newest_php_fpm() -> PathBuf {
-    let entries = fs::read_dir("/usr/sbin")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|e| e.path());
-    let mut found: Vec<_> = entries
-        .filter(|p| p.to_string_lossy().starts_with("/usr/sbin/php-fpm"))
-        .collect();
+    let entries = fs::read_dir("/usr/sbin").into_iter().flatten().flatten().map(|e| e.path());
+    let mut found: Vec<_> = entries.filter(|p| p.to_string_lossy().starts_with("/usr/sbin/php-fpm")).collect();
     found.sort();
-    found
-        .pop()
-        .expect("no /usr/sbin/php-fpm*: install the packages of tests/packages.txt, or set PHP_FPM")
+    found.pop().expect("no /usr/sbin/php-fpm*: install the packages of tests/packages.txt, or set PHP_FPM")
 }
 
 /// Where a pool listens.
@@ -102,18 +88,11 @@ pub struct PoolConfig {
 impl PoolConfig {
     /// `pm = static` with 4 children on a unix socket, as `www-data` if the test runs as root.
     pub fn new(name: &str) -> Self {
-        let mut pool = Self {
-            name: name.to_owned(),
-            listen: Listen::Unix,
-            lines: Vec::new(),
-        };
+        let mut pool = Self { name: name.to_owned(), listen: Listen::Unix, lines: Vec::new() };
         if nix::unistd::geteuid().is_root() {
             pool = pool.set("user", "www-data").set("group", "www-data");
         }
-        pool.set("listen.mode", "0666")
-            .set("pm", "static")
-            .children(4)
-            .set("catch_workers_output", "yes")
+        pool.set("listen.mode", "0666").set("pm", "static").children(4).set("catch_workers_output", "yes")
     }
 
     /// `pm.max_children`.
@@ -161,13 +140,7 @@ impl Default for ServerConfig {
 impl ServerConfig {
     /// A server with this pool.
     pub fn pool(pool: PoolConfig) -> Self {
-        Self {
-            global: Vec::new(),
-            pools: vec![pool],
-            ini: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-        }
+        Self { global: Vec::new(), pools: vec![pool], ini: Vec::new(), args: Vec::new(), env: Vec::new() }
     }
 
     /// Adds a further pool.
@@ -224,47 +197,25 @@ impl Server {
                 return server;
             }
         }
-        panic!(
-            "{}: every probed port was taken by somebody else",
-            kind.name()
-        );
+        panic!("{}: every probed port was taken by somebody else", kind.name());
     }
 
     /// Starts the given server without waiting for anything: for tests of starts that fail.
     pub fn spawn(kind: Kind, site: &Site, config: &ServerConfig) -> Self {
         let room = site.room(kind.name());
-        let addresses = config
-            .pools
-            .iter()
-            .map(|pool| (pool.name.clone(), address(pool, &room)))
-            .collect::<Vec<_>>();
+        let addresses = config.pools.iter().map(|pool| (pool.name.clone(), address(pool, &room))).collect::<Vec<_>>();
         write_files(site, &room, config, &addresses);
         let mut command = Command::new(kind.program());
-        command.env_clear().env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
-        command
-            .envs(config.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(&room);
-        command
-            .args(["-F", "-O", "-c"])
-            .arg(room.join("php.ini"))
-            .arg("-y")
-            .arg(room.join("php-fpm.conf"));
+        command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.envs(config.env.iter().map(|(name, value)| (name, value))).current_dir(&room);
+        command.args(["-F", "-O", "-c"]).arg(room.join("php.ini")).arg("-y").arg(room.join("php-fpm.conf"));
         if nix::unistd::geteuid().is_root() {
             command.arg("-R");
         }
         command.args(&config.args);
         let logs = [room.join("error.log")];
         let process = Process::start(kind.name(), command, &room.join("output.log"), &logs);
-        Self {
-            process,
-            kind,
-            site: site.clone(),
-            room,
-            addresses,
-        }
+        Self { process, kind, site: site.clone(), room, addresses }
     }
 
     fn try_start(kind: Kind, site: &Site, config: &ServerConfig) -> Option<Self> {
@@ -280,11 +231,7 @@ impl Server {
                 }
                 panic!("{} did not start ({status}):\n{log}", kind.name());
             }
-            assert!(
-                Instant::now() < end,
-                "{} does not answer on {waiting:?}",
-                kind.name()
-            );
+            assert!(Instant::now() < end, "{} does not answer on {waiting:?}", kind.name());
             if !waiting.is_empty() {
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -297,6 +244,11 @@ impl Server {
         self.kind
     }
 
+    /// The site that it was started for.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
     /// Where the first pool listens.
     pub fn address(&self) -> &Address {
         &self.addresses[0].1
@@ -304,12 +256,7 @@ impl Server {
 
     /// Where the pool of this name listens.
     pub fn address_of(&self, pool: &str) -> &Address {
-        &self
-            .addresses
-            .iter()
-            .find(|(name, _)| name == pool)
-            .expect("a pool of that name")
-            .1
+        &self.addresses.iter().find(|(name, _)| name == pool).expect("a pool of that name").1
     }
 
     /// The directory with its php-fpm.conf, php.ini and logs.
@@ -335,6 +282,14 @@ impl Server {
     /// How many processes, threads and descriptors it has.
     pub fn counts(&self) -> Counts {
         Counts::of_tree(self.pid())
+    }
+
+    /// Waits until it has as many processes and threads as `before` and no more descriptors.
+    #[track_caller]
+    pub fn wait_nothing_lost(&self, before: &Counts) {
+        let same = eventually_some(DEADLINE, || self.counts().within(before).then_some(()));
+        let fds = || self.workers().into_iter().map(|pid| (pid, proc::fds(pid))).collect::<Vec<_>>();
+        assert!(same.is_some(), "was {before:?}, is {:?}: {:#?}", self.counts(), fds());
     }
 
     /// Everything logged so far, by master and scripts (`error_log()` included).
@@ -384,14 +339,8 @@ impl Server {
         let tree = proc::tree(self.pid());
         self.signal(Signal::SIGQUIT);
         let status = self.wait_end();
-        assert!(
-            status.success(),
-            "{} ended with {status} after QUIT",
-            self.kind.name()
-        );
-        eventually("all its processes have ended", || {
-            !tree.iter().any(|&pid| proc::alive(pid))
-        });
+        assert!(status.success(), "{} ended with {status} after QUIT", self.kind.name());
+        eventually("all its processes have ended", || !tree.iter().any(|&pid| proc::alive(pid)));
     }
 }
 
@@ -404,8 +353,7 @@ fn answers(address: &Address) -> bool {
     let mut pairs = Vec::new();
     fcgi::push_pair(&mut pairs, b"FCGI_MPXS_CONNS", b"");
     let query = Record::new(kind::GET_VALUES, 0, pairs).encode();
-    std::io::Write::write_all(&mut conn.stream, &query).is_ok()
-        && conn.read_record().is_ok_and(|r| r.is_some())
+    std::io::Write::write_all(&mut conn.stream, &query).is_ok() && conn.read_record().is_ok_and(|r| r.is_some())
 }
 
 fn address(pool: &PoolConfig, room: &Path) -> Address {
@@ -421,25 +369,14 @@ fn write_files(site: &Site, room: &Path, config: &ServerConfig, addresses: &[(St
         "session.save_path = {dir}/sessions\nupload_tmp_dir = {dir}/tmp\nsys_temp_dir = {dir}/tmp\n\
          date.timezone = UTC\nlog_errors = 1\nhtml_errors = 0\nopcache.revalidate_freq = 0\n"
     );
-    config
-        .ini
-        .iter()
-        .for_each(|line| writeln!(ini, "{line}").expect("to a string"));
+    config.ini.iter().for_each(|line| writeln!(ini, "{line}").expect("to a string"));
     fs::write(room.join("php.ini"), ini).expect("write php.ini");
 
-    let mut conf = format!(
-        "[global]\nerror_log = {}/error.log\npid = {0}/pid\n",
-        room.display()
-    );
-    config
-        .global
-        .iter()
-        .for_each(|(name, value)| writeln!(conf, "{name} = {value}").expect("to a string"));
+    let mut conf = format!("[global]\nerror_log = {}/error.log\npid = {0}/pid\n", room.display());
+    config.global.iter().for_each(|(name, value)| writeln!(conf, "{name} = {value}").expect("to a string"));
     for (pool, (name, address)) in config.pools.iter().zip(addresses) {
         write!(conf, "[{name}]\nlisten = {address}\n").expect("to a string");
-        pool.lines
-            .iter()
-            .for_each(|(name, value)| writeln!(conf, "{name} = {value}").expect("to a string"));
+        pool.lines.iter().for_each(|(name, value)| writeln!(conf, "{name} = {value}").expect("to a string"));
     }
     fs::write(room.join("php-fpm.conf"), conf).expect("write php-fpm.conf");
 }

@@ -20,15 +20,9 @@ impl Site {
     /// An empty site.
     #[allow(clippy::new_without_default)] // it makes a directory: nothing that should happen by default
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("ftm-")
-            .tempdir()
-            .expect("temp dir");
+        let dir = tempfile::Builder::new().prefix("ftm-").tempdir().expect("temp dir");
         chmod(dir.path(), 0o755);
-        let site = Self {
-            dir: Arc::new(dir),
-            next: Arc::new(AtomicU32::new(0)),
-        };
+        let site = Self { dir: Arc::new(dir), next: Arc::new(AtomicU32::new(0)) };
         mkdir(&site.docroot());
         // PHP's own places to write in.
         site.writable("sessions");
@@ -62,12 +56,16 @@ impl Site {
         path
     }
 
+    /// Makes a directory of a name not used before, in which the pools' user may write.
+    pub fn unique(&self, name: &str) -> PathBuf {
+        let path = self.room(name);
+        chmod(&path, 0o777);
+        path
+    }
+
     /// A directory of its own for something that is about to be started.
     pub(crate) fn room(&self, name: &str) -> PathBuf {
-        let path = self.dir().join(format!(
-            "{name}-{}",
-            self.next.fetch_add(1, Ordering::Relaxed)
-        ));
+        let path = self.dir().join(format!("{name}-{}", self.next.fetch_add(1, Ordering::Relaxed)));
         mkdir(&path);
         path
     }

@@ -36,8 +36,7 @@ pub fn eventually_some<T>(deadline: Duration, mut probe: impl FnMut() -> Option<
 pub fn heavy() -> impl Drop {
     let path = std::env::temp_dir().join(format!("ftm-tests-{}.lock", nix::unistd::getuid()));
     let file = File::create(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    Flock::lock(file, FlockArg::LockExclusive)
-        .unwrap_or_else(|(_, e)| panic!("lock {}: {e}", path.display()))
+    Flock::lock(file, FlockArg::LockExclusive).unwrap_or_else(|(_, e)| panic!("lock {}: {e}", path.display()))
 }
 
 /// Says on the terminal, past the test runner's capture, that something is skipped and why.

@@ -8,11 +8,7 @@ use ftm_tests::*;
 /// Passes bodies on as they come, without a length where the client gave none.
 fn unbuffered_nginx(site: &Site, server: &Server) -> Nginx {
     let php = "fastcgi_request_buffering off; fastcgi_buffering off; fastcgi_read_timeout 120s;";
-    let config = NginxConfig {
-        server: "client_max_body_size 0;".into(),
-        php: php.into(),
-        ..NginxConfig::default()
-    };
+    let config = NginxConfig { server: "client_max_body_size 0;".into(), php: php.into(), ..NginxConfig::default() };
     Nginx::start_with(site, server, &config)
 }
 
@@ -31,74 +27,37 @@ fn chunked(to: &Address, target: &str, content_type: &str, body: &[u8], piece: u
 fn a_chunked_upload_reaches_input_post_and_files() {
     only_php_ftm!("php-fpm loses a body without CONTENT_LENGTH");
     let site = Site::new();
-    site.file(
-        "input.php",
-        "<?php $b = file_get_contents('php://input'); echo strlen($b), ' ', md5($b);",
-    );
-    site.file(
-        "post.php",
-        "<?php echo json_encode($_POST), isset($_SERVER['CONTENT_LENGTH'][0]) ? 'length' : '';",
-    );
+    site.file("input.php", "<?php $b = file_get_contents('php://input'); echo strlen($b), ' ', md5($b);");
+    site.file("post.php", "<?php echo json_encode($_POST), isset($_SERVER['CONTENT_LENGTH'][0]) ? 'length' : '';");
     let files = "<?php $f = $_FILES['f']; echo $f['name'], ' ', $f['size'], ' ', $f['error'], ' ', \
                  md5_file($f['tmp_name']), ' ', json_encode($_POST);";
     site.file("files.php", files);
-    site.file(
-        "md5.php",
-        "<?php $b = file_get_contents('php://input'); echo strlen($b), ' ', md5($b);",
-    );
-    let config = ServerConfig::default()
-        .ini("post_max_size = 20M")
-        .ini("upload_max_filesize = 20M");
+    site.file("md5.php", "<?php $b = file_get_contents('php://input'); echo strlen($b), ' ', md5($b);");
+    let config = ServerConfig::default().ini("post_max_size = 20M").ini("upload_max_filesize = 20M");
     let server = Server::start(&site, config);
     let nginx = unbuffered_nginx(&site, &server);
     let apache = Apache::start(&site, &server, Handler::SetHandler, "");
     // Below and above what is buffered before the script runs (256K), in small and large chunks.
-    for (size, piece) in [
-        (0, 1),
-        (1, 1),
-        (300, 7),
-        (70_000, 8192),
-        (3_000_000, 65_536),
-        (3_000_000, 1_000_000),
-    ] {
+    for (size, piece) in [(0, 1), (1, 1), (300, 7), (70_000, 8192), (3_000_000, 65_536), (3_000_000, 1_000_000)] {
         let data: Vec<u8> = Rng::new(size as u64).bytes(size);
         // What is sent with a length is the reference.
-        let expected = Request::post("/md5.php", "application/octet-stream", data.clone())
-            .send(nginx.address())
-            .text();
+        let expected = Request::post("/md5.php", "application/octet-stream", data.clone()).send(nginx.address()).text();
         assert!(expected.starts_with(&format!("{size} ")), "{expected}");
         let md5 = expected.split(' ').nth(1).expect("a hash").to_owned();
         for to in [nginx.address(), apache.address()] {
             let answer = chunked(to, "/input.php", "application/octet-stream", &data, piece);
-            assert_eq!(
-                (answer.status, answer.text()),
-                (200, expected.clone()),
-                "{size} in {piece}"
-            );
+            assert_eq!((answer.status, answer.text()), (200, expected.clone()), "{size} in {piece}");
             let head = "--b\r\nContent-Disposition: form-data; name=\"t\"\r\n\r\ntext\r\n\
                         --b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x.bin\"\r\n\r\n";
             let body = [head.as_bytes(), &data, b"\r\n--b--\r\n"].concat();
-            let answer = chunked(
-                to,
-                "/files.php",
-                "multipart/form-data; boundary=b",
-                &body,
-                piece,
-            );
-            assert_eq!(
-                answer.text(),
-                format!("x.bin {size} 0 {md5} {{\"t\":\"text\"}}"),
-                "{size} in {piece}"
-            );
+            let answer = chunked(to, "/files.php", "multipart/form-data; boundary=b", &body, piece);
+            assert_eq!(answer.text(), format!("x.bin {size} 0 {md5} {{\"t\":\"text\"}}"), "{size} in {piece}");
         }
     }
     for to in [nginx.address(), apache.address()] {
         let form = "application/x-www-form-urlencoded";
         let answer = chunked(to, "/post.php", form, b"a=1&b[]=2&c=%C3%A4", 3);
-        assert_eq!(
-            answer.text(),
-            "{\"a\":\"1\",\"b\":[\"2\"],\"c\":\"\\u00e4\"}"
-        );
+        assert_eq!(answer.text(), "{\"a\":\"1\",\"b\":[\"2\"],\"c\":\"\\u00e4\"}");
     }
 }
 
@@ -177,19 +136,14 @@ for ($n = 0; ($block = stream_get_contents($in, 65536)) !== ''; $n++) {
 }
 echo $n;"#;
     site.file("take.php", script);
-    let config = ServerConfig::default()
-        .ini("post_max_size = 0")
-        .ini("max_input_time = -1");
+    let config = ServerConfig::default().ini("post_max_size = 0").ini("max_input_time = -1");
     let server = Server::start(&site, config);
     let nginx = unbuffered_nginx(&site, &server);
     assert_eq!(nginx.get("/hello.php").text(), "hello");
     let grown = growth_during(&server, || {
         let length = (BLOCKS * BLOCK as u64).to_string();
-        let request =
-            Request::new("POST", "/take.php").header("Content-Type", "application/octet-stream");
-        let mut exchange = request
-            .header("Content-Length", &length)
-            .open(nginx.address());
+        let request = Request::new("POST", "/take.php").header("Content-Type", "application/octet-stream");
+        let mut exchange = request.header("Content-Length", &length).open(nginx.address());
         for n in 0..BLOCKS {
             exchange.write(&block(n)).expect("a block");
         }

@@ -16,12 +16,7 @@ fn throw(server: &Server, bytes: &[u8], end_sending: bool) -> Vec<u8> {
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Ok(_) => {}
-        Err(e) => assert_eq!(
-            e.kind(),
-            std::io::ErrorKind::ConnectionReset,
-            "after {} bytes: {e}",
-            bytes.len()
-        ),
+        Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::ConnectionReset, "after {} bytes: {e}", bytes.len()),
     }
     answer
 }
@@ -30,17 +25,14 @@ fn throw(server: &Server, bytes: &[u8], end_sending: bool) -> Vec<u8> {
 fn survives(site: &Site, attack: impl FnOnce(&Server)) {
     site.file("hello.php", "<?php echo 'hello';");
     let server = Server::start(site, ServerConfig::pool(PoolConfig::new("www").children(2)));
-    for _ in 0..4 {
-        assert_eq!(server.get("/hello.php").text(), "hello");
-    }
+    server.meet(2);
     let before = server.counts();
     let workers = server.workers();
     attack(&server);
     assert_eq!(server.get("/hello.php").text(), "hello");
+    server.meet(2);
     assert_eq!(server.workers(), workers, "no process was replaced");
-    eventually("descriptors and threads are as before", || {
-        server.counts().within(&before)
-    });
+    server.wait_nothing_lost(&before);
     let log = server.log();
     assert!(!log.contains("panicked") && !log.contains("SIG"), "{log}");
     server.stop();
@@ -84,21 +76,14 @@ fn a_wrong_protocol_version_closes_the_connection() {
     let site = Site::new();
     survives(&site, |server| {
         // php-fpm knows newer versions from its own only by what follows.
-        let others: &[u8] = if server.kind() == Kind::PhpFtm {
-            &[0, 2, 255]
-        } else {
-            &[]
-        };
+        let others: &[u8] = if server.kind() == Kind::PhpFtm { &[0, 2, 255] } else { &[] };
         for &version in others {
             let mut bytes = Call::get(&site, "/hello.php").encode(1);
             bytes[0] = version;
             // Without an end of our side: the server closes by itself.
             assert_eq!(throw(server, &bytes, false), []);
         }
-        assert_eq!(
-            throw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false),
-            []
-        );
+        assert_eq!(throw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false), []);
     });
 }
 
@@ -117,23 +102,13 @@ fn lengths_beyond_what_is_there() {
         ];
         for content in lengths {
             let params = Record::new(kind::PARAMS, 1, content).encode();
-            let bytes = [
-                begin.clone(),
-                params,
-                fcgi::end_of(kind::PARAMS, 1),
-                fcgi::end_of(kind::STDIN, 1),
-            ]
-            .concat();
+            let bytes = [begin.clone(), params, fcgi::end_of(kind::PARAMS, 1), fcgi::end_of(kind::STDIN, 1)].concat();
             let answer = throw(server, &bytes, true);
             assert!(!answer.windows(5).any(|w| w == b"hello"), "{content:?}");
         }
         // A BEGIN_REQUEST of the wrong length.
         for length in [0, 1, 7, 9, 100] {
-            throw(
-                server,
-                &Record::new(kind::BEGIN_REQUEST, 1, vec![0; length]).encode(),
-                true,
-            );
+            throw(server, &Record::new(kind::BEGIN_REQUEST, 1, vec![0; length]).encode(), true);
         }
     });
 }
@@ -151,15 +126,7 @@ fn records_out_of_order() {
             [&end_stdin[..], &begin, &params].concat(),
             [&begin[..], &begin, &params, &end_params, &end_stdin].concat(),
             [&begin[..], &end_stdin, &params, &end_params].concat(),
-            [
-                &begin[..],
-                &params,
-                &end_params,
-                &params,
-                &end_params,
-                &end_stdin,
-            ]
-            .concat(),
+            [&begin[..], &params, &end_params, &params, &end_params, &end_stdin].concat(),
             Record::begin(0, fcgi::RESPONDER, false).encode(),
             Record::new(kind::END_REQUEST, 1, [0; 8]).encode(),
             Record::new(kind::STDOUT, 1, &b"from the wrong side"[..]).encode(),
@@ -183,11 +150,7 @@ fn endless_params_are_refused_before_they_fill_the_memory() {
         let part = Record::new(kind::PARAMS, 1, vec![b'p'; fcgi::MAX_CONTENT]).encode();
         let mut pair = vec![0xFF; 8];
         pair.resize(fcgi::MAX_CONTENT, b'p');
-        let head = [
-            Record::begin(1, 1, false).encode(),
-            Record::new(kind::PARAMS, 1, pair).encode(),
-        ]
-        .concat();
+        let head = [Record::begin(1, 1, false).encode(), Record::new(kind::PARAMS, 1, pair).encode()].concat();
         let mut refused = stream.write_all(&head).is_err();
         for _ in 0..4096 {
             refused = refused || stream.write_all(&part).is_err();
@@ -197,21 +160,14 @@ fn endless_params_are_refused_before_they_fill_the_memory() {
             }
         }
         assert!(refused, "256 MiB of params were taken");
-        assert!(
-            peak.saturating_sub(before) < 32 << 20,
-            "grew by {} MiB",
-            (peak - before) >> 20
-        );
+        assert!(peak.saturating_sub(before) < 32 << 20, "grew by {} MiB", (peak - before) >> 20);
     });
 }
 
 #[test]
 fn a_connection_with_garbage_does_not_disturb_its_neighbours() {
     let site = Site::new();
-    site.file(
-        "slow.php",
-        format!("{PHP_WAIT_FOR}wait_for($_GET['file']); echo 'done';"),
-    );
+    site.file("slow.php", format!("{PHP_WAIT_FOR}wait_for($_GET['file']); echo 'done';"));
     let go = site.writable("state").join("go");
     survives(&site, |server| {
         let mut neighbour = server.connect();
@@ -228,23 +184,14 @@ fn a_connection_with_garbage_does_not_disturb_its_neighbours() {
 fn garbage_behind_a_request_spares_its_answer_or_ends_the_connection() {
     let site = Site::new();
     survives(&site, |server| {
-        for garbage in [
-            &b"\0\0\0\0\0\0\0\0"[..],
-            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-            b"\x01",
-        ] {
+        for garbage in [&b"\0\0\0\0\0\0\0\0"[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x01"] {
             let bytes = [&Call::get(&site, "/hello.php").keep().encode(1), garbage].concat();
-            let mut conn = Conn {
-                stream: server.address().connect().expect("connect"),
-            };
+            let mut conn = Conn { stream: server.address().connect().expect("connect") };
             conn.send(bytes);
             conn.stream.end_sending().expect("end");
             let mut rest = Vec::new();
             let ended = conn.stream.read_to_end(&mut rest);
-            assert!(
-                ended.is_ok()
-                    || ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset)
-            );
+            assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset));
         }
     });
 }

@@ -12,11 +12,7 @@ fn answers_by_fastcgi_on_unix_socket_and_port() {
     let server = Server::start(&site, config);
     assert_eq!(server.get("/hello.php?n=you").text(), "Hello you");
     let mut conn = fcgi::Conn::open(server.address_of("blog"));
-    assert_eq!(
-        conn.call(1, &fcgi::Call::get(&site, "/hello.php?n=all"))
-            .text(),
-        "Hello all"
-    );
+    assert_eq!(conn.call(1, &fcgi::Call::get(&site, "/hello.php?n=all")).text(), "Hello all");
     server.stop();
 }
 
@@ -37,11 +33,7 @@ fn answers_through_every_form_of_apache() {
         let server = Server::start(&site, ServerConfig::pool(pool));
         for handler in [Handler::SetHandler, Handler::ProxyPassMatch] {
             let answer = Apache::start(&site, &server, handler, "").get("/hello.php?n=you");
-            assert_eq!(
-                (answer.status, answer.text().as_str()),
-                (200, "Hello you"),
-                "{handler:?}"
-            );
+            assert_eq!((answer.status, answer.text().as_str()), (200, "Hello you"), "{handler:?}");
         }
     }
 }

@@ -13,12 +13,7 @@ fn answers(conn: &mut Conn, ids: &[u16]) -> (HashMap<u16, Answer>, Vec<u16>) {
     let mut order = Vec::new();
     while order.len() < ids.len() {
         let record = conn.record();
-        assert!(
-            ids.contains(&record.id) && !order.contains(&record.id),
-            "{:?} for {}",
-            record.kind,
-            record.id
-        );
+        assert!(ids.contains(&record.id) && !order.contains(&record.id), "{:?} for {}", record.kind, record.id);
         if answers.entry(record.id).or_default().take(&record) {
             order.push(record.id);
         }
@@ -27,10 +22,7 @@ fn answers(conn: &mut Conn, ids: &[u16]) -> (HashMap<u16, Answer>, Vec<u16>) {
 }
 
 fn server(site: &Site, children: usize) -> Server {
-    Server::start(
-        site,
-        ServerConfig::pool(PoolConfig::new("www").children(children)),
-    )
+    Server::start(site, ServerConfig::pool(PoolConfig::new("www").children(children)))
 }
 
 #[test]
@@ -52,17 +44,12 @@ register_shutdown_function(fn() => touch("$dir/$n"));"#;
         let turn = dir.join(pass.to_string());
         site.writable(&format!("turn/{pass}"));
         let mut conn = server.connect();
-        let call =
-            |n: u16| Call::get(&site, &format!("/turn.php?n={n}&dir={}", turn.display())).keep();
+        let call = |n: u16| Call::get(&site, &format!("/turn.php?n={n}&dir={}", turn.display())).keep();
         let ids: Vec<u16> = (1..=REQUESTS).collect();
         match pass {
             // One after the other, all in one go, and record by record in turns.
             0 => ids.iter().for_each(|&id| conn.send(call(id).encode(id))),
-            1 => conn.send(
-                ids.iter()
-                    .flat_map(|&id| call(id).encode(id))
-                    .collect::<Vec<u8>>(),
-            ),
+            1 => conn.send(ids.iter().flat_map(|&id| call(id).encode(id)).collect::<Vec<u8>>()),
             _ => send_in_turns(&mut conn, &ids, &call),
         }
         let (answers, order) = answers(&mut conn, &ids);
@@ -73,10 +60,7 @@ register_shutdown_function(fn() => touch("$dir/$n"));"#;
         for id in ids {
             let letter = char::from(64 + u8::try_from(id).expect("small"));
             let line = format!("{}\n", letter.to_string().repeat(4000));
-            assert!(
-                answers[&id].text() == format!("{}end of {id}", line.repeat(50)),
-                "the answer to {id}"
-            );
+            assert!(answers[&id].text() == format!("{}end of {id}", line.repeat(50)), "the answer to {id}");
             assert_eq!(answers[&id].protocol_status, fcgi::REQUEST_COMPLETE);
         }
     }
@@ -89,21 +73,13 @@ fn send_in_turns(conn: &mut Conn, ids: &[u16], call: &dyn Fn(u16) -> Call) {
         let call = call(id);
         let mut records = vec![Record::begin(id, call.role, call.keep_conn)];
         let params = call.param_bytes();
-        records.extend(
-            params
-                .chunks(17)
-                .map(|part| Record::new(kind::PARAMS, id, part)),
-        );
+        records.extend(params.chunks(17).map(|part| Record::new(kind::PARAMS, id, part)));
         records.push(Record::new(kind::PARAMS, id, []));
         records.push(Record::new(kind::STDIN, id, []));
         queues.push(records.into_iter());
     }
     loop {
-        let round: Vec<u8> = queues
-            .iter_mut()
-            .filter_map(Iterator::next)
-            .flat_map(|r| r.encode())
-            .collect();
+        let round: Vec<u8> = queues.iter_mut().filter_map(Iterator::next).flat_map(|r| r.encode()).collect();
         if round.is_empty() {
             return;
         }
@@ -115,17 +91,16 @@ fn send_in_turns(conn: &mut Conn, ids: &[u16], call: &dyn Fn(u16) -> Call) {
 fn more_requests_on_one_connection_than_threads() {
     only_php_ftm!("php-fpm serves one request at a time on a connection");
     let site = Site::new();
-    site.file("echo.php", "<?php usleep(1000 * ($_GET['n'] % 7)); echo $_GET['n'], ':', file_get_contents('php://input');");
+    site.file(
+        "echo.php",
+        "<?php usleep(1000 * ($_GET['n'] % 7)); echo $_GET['n'], ':', file_get_contents('php://input');",
+    );
     let server = server(&site, 3);
     let mut conn = server.connect();
     let ids: Vec<u16> = (1..=200).collect();
     let body = |id: u16| vec![b'a' + u8::try_from(id % 26).expect("small"); usize::from(id) * 50];
     for &id in &ids {
-        conn.send(
-            Call::post(&site, &format!("/echo.php?n={id}"), "text/plain", body(id))
-                .keep()
-                .encode(id),
-        );
+        conn.send(Call::post(&site, &format!("/echo.php?n={id}"), "text/plain", body(id)).keep().encode(id));
     }
     let (answers, _) = answers(&mut conn, &ids);
     for id in ids {
@@ -155,24 +130,12 @@ echo "end of $n ", connection_status();"#;
     let mut conn = server.connect();
     let ids: Vec<u16> = (1..=REQUESTS).collect();
     for &id in &ids {
-        conn.send(
-            Call::get(&site, &format!("/abort.php?n={id}&dir={}", dir.display()))
-                .keep()
-                .encode(id),
-        );
+        conn.send(Call::get(&site, &format!("/abort.php?n={id}&dir={}", dir.display())).keep().encode(id));
     }
-    eventually("all 16 run", || {
-        ids.iter()
-            .all(|id| dir.join(format!("started-{id}")).exists())
-    });
+    eventually("all 16 run", || ids.iter().all(|id| dir.join(format!("started-{id}")).exists()));
     conn.send(Record::new(kind::ABORT_REQUEST, 7, []).encode());
-    eventually("the script sees the abort", || {
-        std::fs::read(dir.join("aborted")).is_ok_and(|s| !s.is_empty())
-    });
-    assert_eq!(
-        std::fs::read_to_string(dir.join("aborted")).expect("status"),
-        "1"
-    );
+    eventually("the script sees the abort", || std::fs::read(dir.join("aborted")).is_ok_and(|s| !s.is_empty()));
+    assert_eq!(std::fs::read_to_string(dir.join("aborted")).expect("status"), "1");
     // It is the only one that ends; an END_REQUEST is owed for it too.
     let (ended, _) = answers(&mut conn, &[7]);
     assert_eq!(ended[&7].protocol_status, fcgi::REQUEST_COMPLETE);
@@ -192,10 +155,7 @@ echo "end of $n ", connection_status();"#;
 fn aborts_at_every_stage_leave_the_connection_usable() {
     only_php_ftm!("php-fpm ignores FCGI_ABORT_REQUEST");
     let site = Site::new();
-    site.file(
-        "hello.php",
-        "<?php echo 'hello ', strlen(file_get_contents('php://input'));",
-    );
+    site.file("hello.php", "<?php echo 'hello ', strlen(file_get_contents('php://input'));");
     let server = server(&site, 2);
     let call = Call::post(&site, "/hello.php", "text/plain", vec![b'x'; 600_000]).keep();
     let abort = |id| Record::new(kind::ABORT_REQUEST, id, []).encode();
@@ -215,18 +175,11 @@ fn aborts_at_every_stage_leave_the_connection_usable() {
         conn.send(sent);
         conn.send(abort(5));
         // What comes for 5 up to its END_REQUEST is of no matter; the connection and others on it are.
-        conn.send(
-            Call::post(&site, "/hello.php", "text/plain", "12345")
-                .keep()
-                .encode(6),
-        );
+        conn.send(Call::post(&site, "/hello.php", "text/plain", "12345").keep().encode(6));
         let (answers, _) = answers(&mut conn, &[5, 6]);
         assert_eq!(answers[&6].text(), "hello 5", "{stage}");
     }
     // For a request that does not exist there is nothing to end.
     conn.send(abort(77));
-    assert_eq!(
-        conn.call(8, &Call::get(&site, "/hello.php")).text(),
-        "hello 0"
-    );
+    assert_eq!(conn.call(8, &Call::get(&site, "/hello.php")).text(), "hello 0");
 }

@@ -9,18 +9,11 @@ use ftm_tests::*;
 const SHOWN: usize = 5;
 
 fn config() -> ServerConfig {
-    ServerConfig::pool(PoolConfig::new("www").children(1))
-        .ini("variables_order = EGPCS")
-        .ini("expose_php = 0")
+    ServerConfig::pool(PoolConfig::new("www").children(1)).ini("variables_order = EGPCS").ini("expose_php = 0")
 }
 
 fn call(params: Vec<(Vec<u8>, Vec<u8>)>) -> Call {
-    Call {
-        params,
-        body: Vec::new(),
-        role: RESPONDER,
-        keep_conn: false,
-    }
+    Call { params, body: Vec::new(), role: RESPONDER, keep_conn: false }
 }
 
 /// Sends every call to both servers and compares STDOUT, STDERR and END_REQUEST.
@@ -30,40 +23,16 @@ fn compare(what: &str, servers: &Pair, calls: &[Call]) {
         let answers = servers.both().map(|server| server.call(call));
         let texts = answers.map(|a| {
             let out = String::from_utf8_lossy(&a.stdout).into_owned();
-            format!(
-                "{out}\nSTDERR {}\nEND {} {}",
-                a.error_text(),
-                a.app_status,
-                a.protocol_status
-            )
+            format!("{out}\nSTDERR {}\nEND {} {}", a.error_text(), a.app_status, a.protocol_status)
         });
         if let Some(difference) = difference(&texts[0], &texts[1]) {
-            let show = |bytes: &[u8]| {
-                String::from_utf8_lossy(bytes)
-                    .chars()
-                    .take(80)
-                    .collect::<String>()
-            };
-            let params: Vec<_> = call
-                .params
-                .iter()
-                .map(|(n, v)| format!("{}={:?}", show(n), show(v)))
-                .collect();
+            let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(80).collect::<String>();
+            let params: Vec<_> = call.params.iter().map(|(n, v)| format!("{}={:?}", show(n), show(v))).collect();
             failures.push(format!("{params:?}\n{difference}"));
         }
     }
-    let shown = failures
-        .iter()
-        .take(SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("\n\n");
-    assert!(
-        failures.is_empty(),
-        "{what}: {} of {} differ:\n{shown}",
-        failures.len(),
-        calls.len()
-    );
+    let shown = failures.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n\n");
+    assert!(failures.is_empty(), "{what}: {} of {} differ:\n{shown}", failures.len(), calls.len());
 }
 
 fn site() -> Site {
@@ -108,40 +77,12 @@ fn path_calls(site: &Site, count: usize, seed: u64) -> Vec<Call> {
                 "proxy:fcgi://localhostD/missing.php",
             ],
         ),
-        (
-            "SCRIPT_NAME",
-            &[
-                "-",
-                "",
-                "/v.php",
-                "/v.php",
-                "/v.php/foo/bar",
-                "/alias/v.php/foo",
-                "/v.php/foo%20bar",
-            ],
-        ),
-        (
-            "PATH_INFO",
-            &["-", "-", "", "/foo", "/v.php/foo", "/foo/bar", "/foo bar"],
-        ),
-        (
-            "PATH_TRANSLATED",
-            &[
-                "-",
-                "-",
-                "",
-                "D/v.php",
-                "D/v.php/foo",
-                "D/foo",
-                "D/missing.php",
-            ],
-        ),
+        ("SCRIPT_NAME", &["-", "", "/v.php", "/v.php", "/v.php/foo/bar", "/alias/v.php/foo", "/v.php/foo%20bar"]),
+        ("PATH_INFO", &["-", "-", "", "/foo", "/v.php/foo", "/foo/bar", "/foo bar"]),
+        ("PATH_TRANSLATED", &["-", "-", "", "D/v.php", "D/v.php/foo", "D/foo", "D/missing.php"]),
         ("REDIRECT_URL", &["-", "-", "/pretty"]),
         ("DOCUMENT_ROOT", &["D", "D", "-", "", "/elsewhere"]),
-        (
-            "REQUEST_METHOD",
-            &["GET", "GET", "GET", "GET", "POST", "-", ""],
-        ),
+        ("REQUEST_METHOD", &["GET", "GET", "GET", "GET", "POST", "-", ""]),
         ("ORIG_PATH_INFO", &["-", "-", "-", "/given"]),
     ];
     let mut rng = Rng::new(seed);
@@ -151,10 +92,7 @@ fn path_calls(site: &Site, count: usize, seed: u64) -> Vec<Call> {
             let value = values[rng.below(values.len())];
             if value != "-" {
                 // D stands for the docroot.
-                params.push((
-                    name.as_bytes().to_vec(),
-                    value.replace('D', &root).into_bytes(),
-                ));
+                params.push((name.as_bytes().to_vec(), value.replace('D', &root).into_bytes()));
             }
         }
         params.push((b"QUERY_STRING".to_vec(), b"q=1".to_vec()));
@@ -166,11 +104,7 @@ fn path_calls(site: &Site, count: usize, seed: u64) -> Vec<Call> {
 #[test]
 fn script_and_path_info_are_found_as_php_fpm_finds_them() {
     let site = site();
-    compare(
-        "fix_pathinfo = 1",
-        &Pair::start(&site, &config()),
-        &path_calls(&site, 2000, 1),
-    );
+    compare("fix_pathinfo = 1", &Pair::start(&site, &config()), &path_calls(&site, 2000, 1));
 }
 
 #[test]
@@ -178,18 +112,10 @@ fn script_without_fix_pathinfo() {
     let site = site();
     for line in ["cgi.discard_path = 0", "cgi.discard_path = 1"] {
         let config = config().ini("cgi.fix_pathinfo = 0").ini(line);
-        compare(
-            line,
-            &Pair::start(&site, &config),
-            &path_calls(&site, 500, 2),
-        );
+        compare(line, &Pair::start(&site, &config), &path_calls(&site, 500, 2));
     }
     let config = config().ini(&format!("doc_root = {}", site.docroot().display()));
-    compare(
-        "doc_root",
-        &Pair::start(&site, &config),
-        &path_calls(&site, 300, 3),
-    );
+    compare("doc_root", &Pair::start(&site, &config), &path_calls(&site, 300, 3));
 }
 
 #[test]
@@ -241,18 +167,8 @@ fn odd_names_and_values() {
         b"CONTENT_TYPE",
         b"USER",
     ];
-    let values: [&[u8]; 10] = [
-        b"",
-        b"v",
-        b"0",
-        b"a b",
-        b"nul\0inside",
-        b"\xff\xfe",
-        b"'\"<>&\\",
-        b"line\r\nbreak",
-        b"=;,",
-        &[b'x'; 3000],
-    ];
+    let values: [&[u8]; 10] =
+        [b"", b"v", b"0", b"a b", b"nul\0inside", b"\xff\xfe", b"'\"<>&\\", b"line\r\nbreak", b"=;,", &[b'x'; 3000]];
     let mut rng = Rng::new(11);
     let mut calls = Vec::new();
     for _ in 0..600 {
@@ -272,15 +188,7 @@ fn odd_names_and_values() {
 fn names_given_twice() {
     let site = site();
     let mut calls = Vec::new();
-    for name in [
-        "X",
-        "HTTP_X",
-        "QUERY_STRING",
-        "SCRIPT_NAME",
-        "SCRIPT_FILENAME",
-        "REQUEST_METHOD",
-        "HTTP_COOKIE",
-    ] {
+    for name in ["X", "HTTP_X", "QUERY_STRING", "SCRIPT_NAME", "SCRIPT_FILENAME", "REQUEST_METHOD", "HTTP_COOKIE"] {
         for values in [["one", "two"], ["", "two"], ["one", ""]] {
             let mut params = Call::get(&site, "/v.php?q=1").params;
             let at = params.len() / 2;
@@ -303,10 +211,7 @@ fn many_params() {
     for count in [100, 127, 128, 129, 500, 1000] {
         let mut params = Call::get(&site, "/v.php").params;
         for i in 0..count {
-            params.push((
-                format!("HTTP_X_{}_{i}", rng.below(1000)).into_bytes(),
-                format!("value {i}").into_bytes(),
-            ));
+            params.push((format!("HTTP_X_{}_{i}", rng.below(1000)).into_bytes(), format!("value {i}").into_bytes()));
         }
         calls.push(call(params));
     }
@@ -342,13 +247,8 @@ fn authorization_is_parsed() {
 #[test]
 fn ini_settings_in_params_hold_for_their_request() {
     let site = Site::new();
-    site.file(
-        "ini.php",
-        "<?php foreach (explode(',', $_GET['k']) as $k) echo $k, '=', ini_get($k), ';';",
-    );
-    let pool = PoolConfig::new("www")
-        .children(1)
-        .set("php_value[memory_limit]", "100M");
+    site.file("ini.php", "<?php foreach (explode(',', $_GET['k']) as $k) echo $k, '=', ini_get($k), ';';");
+    let pool = PoolConfig::new("www").children(1).set("php_value[memory_limit]", "100M");
     let server = Server::start(&site, ServerConfig::pool(pool).ini("user_agent = from-ini"));
     let uri = "/ini.php?k=memory_limit,user_agent,precision,include_path";
     let plain = "memory_limit=100M;user_agent=from-ini;precision=14;include_path=.:/usr/share/php;";
@@ -356,10 +256,7 @@ fn ini_settings_in_params_hold_for_their_request() {
     let plain = plain.replace("include_path=.:/usr/share/php;", &default_path);
     assert_eq!(server.get(uri).text(), plain);
     let set = Call::get(&site, uri)
-        .param(
-            "PHP_VALUE",
-            "memory_limit=90M\nuser_agent = \"two words\"\ninclude_path=/from/value",
-        )
+        .param("PHP_VALUE", "memory_limit=90M\nuser_agent = \"two words\"\ninclude_path=/from/value")
         .param("PHP_ADMIN_VALUE", "precision=9");
     let expected = "memory_limit=90M;user_agent=two words;precision=9;include_path=/from/value;";
     assert_eq!(server.call(&set).text(), expected);
@@ -369,14 +266,8 @@ fn ini_settings_in_params_hold_for_their_request() {
 fn ini_settings_in_params_do_not_leak_into_the_next_request() {
     only_php_ftm!("php-fpm keeps PHP_VALUE for the worker's later requests");
     let site = Site::new();
-    site.file(
-        "ini.php",
-        "<?php echo ini_get('memory_limit'), ini_get('user_agent'), ini_get('precision');",
-    );
-    let server = Server::start(
-        &site,
-        ServerConfig::pool(PoolConfig::new("www").children(1)),
-    );
+    site.file("ini.php", "<?php echo ini_get('memory_limit'), ini_get('user_agent'), ini_get('precision');");
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(1)));
     let before = server.get("/ini.php").text();
     let set = Call::get(&site, "/ini.php")
         .param("PHP_VALUE", "memory_limit=90M\nuser_agent=x")

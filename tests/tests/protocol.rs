@@ -24,12 +24,7 @@ fn in_records(id: u16, call: &Call, pieces: &[&[u8]]) -> Vec<u8> {
         bytes.extend(Record::new(kind::PARAMS, id, *piece).encode());
     }
     bytes.extend(fcgi::end_of(kind::PARAMS, id));
-    bytes.extend(fcgi::records(
-        kind::STDIN,
-        id,
-        &call.body,
-        fcgi::MAX_CONTENT,
-    ));
+    bytes.extend(fcgi::records(kind::STDIN, id, &call.body, fcgi::MAX_CONTENT));
     bytes.extend(fcgi::end_of(kind::STDIN, id));
     bytes
 }
@@ -74,17 +69,9 @@ fn one_value_of_200_kib() {
     let server = one_worker(&site);
     let value = without_nul(Rng::new(1).bytes(200 * 1024));
     let expected = Call::post(&site, "/md5.php", "text/plain", value.clone());
-    site.file(
-        "md5.php",
-        "<?php $b = file_get_contents('php://input'); echo strlen($b), ':', md5($b);",
-    );
+    site.file("md5.php", "<?php $b = file_get_contents('php://input'); echo strlen($b), ':', md5($b);");
     let expected = format!("HTTP_X={}\n", server.call(&expected).text());
-    assert_eq!(
-        server
-            .call(&Call::get(&site, "/show.php").param("HTTP_X", value))
-            .text(),
-        expected
-    );
+    assert_eq!(server.call(&Call::get(&site, "/show.php").param("HTTP_X", value)).text(), expected);
 }
 
 #[test]
@@ -104,11 +91,7 @@ fn pairs_straddle_records_at_every_offset() {
     let bytes = call.param_bytes();
     let mut conn = server.connect();
     let whole = conn.call(1, &call).stdout;
-    assert_eq!(
-        String::from_utf8_lossy(&whole).matches('=').count(),
-        5 + 1,
-        "five params and a charset"
-    );
+    assert_eq!(String::from_utf8_lossy(&whole).matches('=').count(), 5 + 1, "five params and a charset");
     for cut in 1..bytes.len() {
         conn.send(in_records(1, &call, &[&bytes[..cut], &bytes[cut..]]));
         assert!(conn.answer(1).stdout == whole, "cut at {cut}");
@@ -126,20 +109,14 @@ fn pairs_straddle_records_at_every_offset() {
             rest = after;
         }
         conn.send(in_records(1, &call, &pieces));
-        assert!(
-            conn.answer(1).stdout == whole,
-            "random pieces, round {round}"
-        );
+        assert!(conn.answer(1).stdout == whole, "random pieces, round {round}");
     }
 }
 
 #[test]
 fn bytes_arrive_one_by_one() {
     let site = Site::new();
-    site.file(
-        "echo.php",
-        "<?php echo $_SERVER['HTTP_X'], file_get_contents('php://input');",
-    );
+    site.file("echo.php", "<?php echo $_SERVER['HTTP_X'], file_get_contents('php://input');");
     let server = one_worker(&site);
     let call = Call::post(&site, "/echo.php", "text/plain", "the body").param("HTTP_X", "x: ");
     let mut conn = server.connect();
@@ -169,22 +146,13 @@ fn stdin_in_records_of_every_size() {
 #[test]
 fn padding_is_skipped_whatever_its_length() {
     let site = Site::new();
-    site.file(
-        "echo.php",
-        "<?php echo $_SERVER['HTTP_X'], file_get_contents('php://input');",
-    );
+    site.file("echo.php", "<?php echo $_SERVER['HTTP_X'], file_get_contents('php://input');");
     let server = one_worker(&site);
-    let call = Call::post(&site, "/echo.php", "text/plain", "body")
-        .param("HTTP_X", "x")
-        .keep();
+    let call = Call::post(&site, "/echo.php", "text/plain", "body").param("HTTP_X", "x").keep();
     let mut conn = server.connect();
     for padding in 0..=255 {
         // php-fpm takes padding behind the end of a stream for a record.
-        let last = if server.kind() == Kind::PhpFtm {
-            padding
-        } else {
-            0
-        };
+        let last = if server.kind() == Kind::PhpFtm { padding } else { 0 };
         for record in [
             Record::begin(1, call.role, true).padded(padding),
             Record::new(kind::PARAMS, 1, call.param_bytes()).padded(padding),
@@ -202,10 +170,7 @@ fn padding_is_skipped_whatever_its_length() {
 #[test]
 fn names_keep_their_case_and_values_may_be_empty() {
     let site = Site::new();
-    site.file(
-        "json.php",
-        "<?php echo json_encode(array_filter($_SERVER, fn($k) => $k[0] === 'm', 2));",
-    );
+    site.file("json.php", "<?php echo json_encode(array_filter($_SERVER, fn($k) => $k[0] === 'm', 2));");
     let server = one_worker(&site);
     let call = Call::get(&site, "/json.php")
         .param("modHeadersAvailable", "true")
@@ -213,7 +178,8 @@ fn names_keep_their_case_and_values_may_be_empty() {
         .param("mEmpty", "")
         .param("m-dash", "1")
         .param("m\u{e4}", "2");
-    let expected = r#"{"m\u00e4":"2","m-dash":"1","mEmpty":"","modheadersavailable":"other","modHeadersAvailable":"true"}"#;
+    let expected =
+        r#"{"m\u00e4":"2","m-dash":"1","mEmpty":"","modheadersavailable":"other","modHeadersAvailable":"true"}"#;
     assert_eq!(server.call(&call).text(), expected);
 }
 
@@ -226,10 +192,7 @@ fn roles() {
         let mut call = Call::get(&site, "/role.php");
         call.role = role;
         let answer = server.call(&call);
-        assert_eq!(
-            (answer.text().as_str(), answer.protocol_status),
-            (name, fcgi::REQUEST_COMPLETE)
-        );
+        assert_eq!((answer.text().as_str(), answer.protocol_status), (name, fcgi::REQUEST_COMPLETE));
     }
 }
 
@@ -244,31 +207,19 @@ fn an_unknown_role_is_answered_and_the_connection_goes_on() {
         let mut call = Call::get(&site, "/role.php").keep();
         call.role = role;
         let answer = conn.call(9, &call);
-        assert_eq!(
-            (answer.protocol_status, answer.stdout.len()),
-            (fcgi::UNKNOWN_ROLE, 0),
-            "role {role}"
-        );
+        assert_eq!((answer.protocol_status, answer.stdout.len()), (fcgi::UNKNOWN_ROLE, 0), "role {role}");
     }
-    assert_eq!(
-        conn.call(9, &Call::get(&site, "/role.php")).text(),
-        "RESPONDER"
-    );
+    assert_eq!(conn.call(9, &Call::get(&site, "/role.php")).text(), "RESPONDER");
 }
 
 fn get_values(conn: &mut Conn, names: &[&str]) -> Vec<(String, String)> {
     let mut query = Vec::new();
-    names
-        .iter()
-        .for_each(|name| fcgi::push_pair(&mut query, name.as_bytes(), b""));
+    names.iter().for_each(|name| fcgi::push_pair(&mut query, name.as_bytes(), b""));
     conn.send(Record::new(kind::GET_VALUES, 0, query).encode());
     let result = conn.record();
     assert_eq!((result.kind, result.id), (kind::GET_VALUES_RESULT, 0));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    fcgi::parse_pairs(&result.content)
-        .into_iter()
-        .map(|(n, v)| (text(n), text(v)))
-        .collect()
+    fcgi::parse_pairs(&result.content).into_iter().map(|(n, v)| (text(n), text(v))).collect()
 }
 
 #[test]
@@ -277,22 +228,12 @@ fn get_values_of_multiplexing() {
     site.file("hello.php", "<?php echo 'hello';");
     let server = one_worker(&site);
     let mut conn = server.connect();
-    let multiplexing = if server.kind() == Kind::PhpFtm {
-        "1"
-    } else {
-        "0"
-    };
+    let multiplexing = if server.kind() == Kind::PhpFtm { "1" } else { "0" };
     let expected = [("FCGI_MPXS_CONNS".to_owned(), multiplexing.to_owned())];
     assert_eq!(get_values(&mut conn, &["FCGI_MPXS_CONNS"]), expected);
-    assert_eq!(
-        get_values(&mut conn, &["FCGI_MPXS_CONNS", "UNKNOWN"]),
-        expected
-    );
+    assert_eq!(get_values(&mut conn, &["FCGI_MPXS_CONNS", "UNKNOWN"]), expected);
     // The connection is as good as new.
-    assert_eq!(
-        conn.call(1, &Call::get(&site, "/hello.php")).text(),
-        "hello"
-    );
+    assert_eq!(conn.call(1, &Call::get(&site, "/hello.php")).text(), "hello");
 }
 
 #[test]
@@ -303,10 +244,7 @@ fn get_values_of_limits() {
     let values = get_values(&mut conn, &["FCGI_MAX_CONNS", "FCGI_MAX_REQS"]);
     assert_eq!(values.len(), 2, "{values:?}");
     for (name, value) in &values {
-        assert!(
-            value.parse::<u32>().is_ok_and(|n| n > 0),
-            "{name} = {value}"
-        );
+        assert!(value.parse::<u32>().is_ok_and(|n| n > 0), "{name} = {value}");
     }
     assert_eq!(get_values(&mut conn, &[]), []);
 }
@@ -321,25 +259,16 @@ fn unknown_record_types_are_answered_so() {
     for unknown in [12, 100, 255] {
         conn.send(Record::new(unknown, 0, &b"whatever"[..]).padded(3).encode());
         let record = conn.record();
-        assert_eq!(
-            (record.kind, record.id, record.content.first()),
-            (kind::UNKNOWN_TYPE, 0, Some(&unknown))
-        );
+        assert_eq!((record.kind, record.id, record.content.first()), (kind::UNKNOWN_TYPE, 0, Some(&unknown)));
         assert_eq!(record.content.len(), 8);
     }
-    assert_eq!(
-        conn.call(1, &Call::get(&site, "/hello.php")).text(),
-        "hello"
-    );
+    assert_eq!(conn.call(1, &Call::get(&site, "/hello.php")).text(), "hello");
 }
 
 #[test]
 fn a_kept_connection_serves_request_after_request() {
     let site = Site::new();
-    site.file(
-        "n.php",
-        "<?php echo $_GET['n'], ' ', strlen(file_get_contents('php://input'));",
-    );
+    site.file("n.php", "<?php echo $_GET['n'], ' ', strlen(file_get_contents('php://input'));");
     let server = one_worker(&site);
     let mut conn = server.connect();
     for n in 0..1000u16 {
@@ -349,21 +278,12 @@ fn a_kept_connection_serves_request_after_request() {
             1 => n + 1,
             _ => u16::MAX - n,
         };
-        let call = Call::post(
-            &site,
-            &format!("/n.php?n={n}"),
-            "text/plain",
-            vec![b'x'; usize::from(n)],
-        )
-        .keep();
+        let call = Call::post(&site, &format!("/n.php?n={n}"), "text/plain", vec![b'x'; usize::from(n)]).keep();
         assert_eq!(conn.call(id, &call).text(), format!("{n} {n}"));
     }
     let last = conn.call(1, &Call::get(&site, "/n.php?n=last"));
     assert_eq!(last.text(), "last 0");
-    assert!(
-        conn.closed_by_server(),
-        "a request without FCGI_KEEP_CONN ends the connection"
-    );
+    assert!(conn.closed_by_server(), "a request without FCGI_KEEP_CONN ends the connection");
 }
 
 #[test]
@@ -387,37 +307,19 @@ fn a_body_shorter_than_announced_ends_with_an_error() {
     let marker = site.writable("state").join("ran");
     site.file(
         "take.php",
-        format!(
-            "<?php file_put_contents('{}', strlen(file_get_contents('php://input')));",
-            marker.display()
-        ),
+        format!("<?php file_put_contents('{}', strlen(file_get_contents('php://input')));", marker.display()),
     );
     site.file("hello.php", "<?php echo 'hello';");
     let server = one_worker(&site);
     for sent in [0, 1, 9, 99] {
-        let mut call = Call::post(
-            &site,
-            "/take.php",
-            "application/octet-stream",
-            vec![b'x'; 100],
-        )
-        .keep();
+        let mut call = Call::post(&site, "/take.php", "application/octet-stream", vec![b'x'; 100]).keep();
         call.body.truncate(sent);
         let answer = server.call(&call);
-        assert!(
-            answer.web().status >= 400,
-            "{sent} of 100 bytes: {answer:?}"
-        );
+        assert!(answer.web().status >= 400, "{sent} of 100 bytes: {answer:?}");
         assert!(!marker.exists(), "{sent} of 100 bytes: the script ran");
     }
     // Too long for a buffer: the script already runs when the end comes too early, and reads what there is.
-    let mut call = Call::post(
-        &site,
-        "/take.php",
-        "application/octet-stream",
-        vec![b'x'; 2_000_000],
-    )
-    .keep();
+    let mut call = Call::post(&site, "/take.php", "application/octet-stream", vec![b'x'; 2_000_000]).keep();
     call.body.truncate(1_500_000);
     server.call(&call);
     assert_eq!(server.get("/hello.php").text(), "hello");
@@ -426,17 +328,9 @@ fn a_body_shorter_than_announced_ends_with_an_error() {
 #[test]
 fn a_body_longer_than_announced_is_cut() {
     let site = Site::new();
-    site.file(
-        "take.php",
-        "<?php echo strlen(file_get_contents('php://input'));",
-    );
+    site.file("take.php", "<?php echo strlen(file_get_contents('php://input'));");
     let server = one_worker(&site);
-    let mut call = Call::post(
-        &site,
-        "/take.php",
-        "application/octet-stream",
-        vec![b'x'; 100],
-    );
+    let mut call = Call::post(&site, "/take.php", "application/octet-stream", vec![b'x'; 100]);
     call.body.extend_from_slice(&[b'y'; 50]);
     assert_eq!(server.call(&call).text(), "100");
 }
@@ -448,17 +342,9 @@ fn an_unread_body_does_not_disturb_the_next_request() {
     let server = one_worker(&site);
     let mut conn = server.connect();
     for size in [0, 10, 300_000, 3_000_000] {
-        let call = Call::post(
-            &site,
-            "/ignore.php",
-            "application/octet-stream",
-            vec![b'x'; size],
-        )
-        .keep();
+        let call = Call::post(&site, "/ignore.php", "application/octet-stream", vec![b'x'; size]).keep();
         // The answer may come before the body has been taken: write and read at the same time.
-        let mut writer = Conn {
-            stream: conn.stream.try_clone().expect("a second handle"),
-        };
+        let mut writer = Conn { stream: conn.stream.try_clone().expect("a second handle") };
         let answer = std::thread::scope(|scope| {
             scope.spawn(move || writer.send(call.encode(1)));
             conn.answer(1)
@@ -474,26 +360,22 @@ fn an_independent_client_is_understood() {
     use futures_util::io::AllowStdIo;
 
     let site = Site::new();
-    site.file("echo.php", "<?php echo $_SERVER['SERVER_NAME'], ' ', file_get_contents('php://input'); error_log('said');");
+    site.file(
+        "echo.php",
+        "<?php echo $_SERVER['SERVER_NAME'], ' ', file_get_contents('php://input'); error_log('said');",
+    );
     let server = one_worker(&site);
     let script = site.docroot().join("echo.php").display().to_string();
     let params = |length: usize| {
-        let params = Params::default()
-            .request_method("POST")
-            .script_name("/echo.php")
-            .script_filename(script.clone());
-        params
-            .server_name("theirs")
-            .content_type("text/plain")
-            .content_length(length)
+        let params = Params::default().request_method("POST").script_name("/echo.php").script_filename(script.clone());
+        params.server_name("theirs").content_type("text/plain").content_length(length)
     };
     let stream = server.address().connect().expect("connect");
     let mut client = Client::new_keep_alive(AllowStdIo::new(stream));
     for size in [0, 5, 70_000, 500_000] {
         let body = vec![b'b'; size];
         let request = Theirs::new(params(size), io::Cursor::new(body.clone()));
-        let response =
-            ready(client.execute(request)).unwrap_or_else(|e| panic!("{size} bytes: {e}"));
+        let response = ready(client.execute(request)).unwrap_or_else(|e| panic!("{size} bytes: {e}"));
         let web = Answer::from_cgi(&response.stdout.expect("output"));
         assert!(web.body == [b"theirs ", &body[..]].concat(), "{size} bytes");
         assert_eq!(response.stderr.as_deref(), Some(&b"PHP message: said"[..]));
@@ -501,12 +383,8 @@ fn an_independent_client_is_understood() {
     drop(client); // it would keep php-fpm's only worker
     let stream = server.address().connect().expect("connect");
     let request = Theirs::new(params(0), io::empty());
-    let response =
-        ready(Client::new(AllowStdIo::new(stream)).execute_once(request)).expect("a response");
-    assert_eq!(
-        Answer::from_cgi(&response.stdout.expect("output")).text(),
-        "theirs "
-    );
+    let response = ready(Client::new(AllowStdIo::new(stream)).execute_once(request)).expect("a response");
+    assert_eq!(Answer::from_cgi(&response.stdout.expect("output")).text(), "theirs ");
 }
 
 /// Runs a future whose I/O blocks, so that it is never pending.

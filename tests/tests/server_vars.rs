@@ -24,83 +24,32 @@ fn requests(page: &str) -> Vec<(&'static str, Request)> {
     let form = "application/x-www-form-urlencoded";
     vec![
         ("plain", get("")),
-        (
-            "query",
-            get("?q=1&r[]=2&r[k]=%C3%A4&s=a+b&flag&t=%00&.dot=1&sp%20ace=2&q=last"),
-        ),
+        ("query", get("?q=1&r[]=2&r[k]=%C3%A4&s=a+b&flag&t=%00&.dot=1&sp%20ace=2&q=last")),
         ("empty query", get("?")),
         ("query of one word", get("?one+two%20three")),
-        (
-            "query with question mark and slashes",
-            get("?a=?b/c&d=/e/../f"),
-        ),
+        ("query with question mark and slashes", get("?a=?b/c&d=/e/../f")),
         ("path info", get("/a/b")),
         ("path info and query", get("/a%20b/%C3%A4/c.php/d?q=1")),
         ("path info of one slash", get("/")),
         ("double slashes", Request::get(&format!("//{page}//x//y"))),
-        (
-            "dots in the path",
-            Request::get(&format!("/sub/../{page}/x/./y/../z")),
-        ),
-        (
-            "script in a folder",
-            Request::get(&format!("/sub/{page}/info?q=1")),
-        ),
+        ("dots in the path", Request::get(&format!("/sub/../{page}/x/./y/../z"))),
+        ("script in a folder", Request::get(&format!("/sub/{page}/info?q=1"))),
         ("directory index", Request::get("/sub/?q=1")),
-        (
-            "basic auth",
-            get("").header("Authorization", "Basic dXNlcjpwYXNzOndvcmQ="),
-        ),
-        (
-            "basic auth, malformed",
-            get("").header("Authorization", "Basic !!!"),
-        ),
-        (
-            "basic auth without colon",
-            get("").header("Authorization", "Basic dXNlcg=="),
-        ),
-        (
-            "digest auth",
-            get("").header("Authorization", "Digest username=\"u\", realm=\"r\""),
-        ),
+        ("basic auth", get("").header("Authorization", "Basic dXNlcjpwYXNzOndvcmQ=")),
+        ("basic auth, malformed", get("").header("Authorization", "Basic !!!")),
+        ("basic auth without colon", get("").header("Authorization", "Basic dXNlcg==")),
+        ("digest auth", get("").header("Authorization", "Digest username=\"u\", realm=\"r\"")),
         ("bearer", get("").header("Authorization", "Bearer abc.def")),
         ("httpoxy", get("").header("Proxy", "evil.example:80")),
-        (
-            "header names",
-            get("")
-                .header("x-lower", "1")
-                .header("X-UPPER", "2")
-                .header("X-Mi-Xed9", "3"),
-        ),
-        (
-            "odd header names",
-            get("")
-                .header("X_Under", "1")
-                .header("X.Dot", "2")
-                .header("X!Bang", "3"),
-        ),
+        ("header names", get("").header("x-lower", "1").header("X-UPPER", "2").header("X-Mi-Xed9", "3")),
+        ("odd header names", get("").header("X_Under", "1").header("X.Dot", "2").header("X!Bang", "3")),
         (
             "duplicate headers",
-            get("")
-                .header("X-Dup", "1")
-                .header("X-Dup", "2")
-                .header("Accept", "a")
-                .header("Accept", "b"),
+            get("").header("X-Dup", "1").header("X-Dup", "2").header("Accept", "a").header("Accept", "b"),
         ),
-        (
-            "empty header",
-            get("").header("X-Empty", "").header("User-Agent", ""),
-        ),
-        (
-            "header bytes",
-            get("").header("X-Bytes", "tab\there \u{e4} \"q\" \\ %41 <b>"),
-        ),
-        (
-            "cookies",
-            get("")
-                .header("Cookie", "a=1; b[x]=2; c.d=3; a=4")
-                .header("Cookie", "e=5"),
-        ),
+        ("empty header", get("").header("X-Empty", "").header("User-Agent", "")),
+        ("header bytes", get("").header("X-Bytes", "tab\there \u{e4} \"q\" \\ %41 <b>")),
+        ("cookies", get("").header("Cookie", "a=1; b[x]=2; c.d=3; a=4").header("Cookie", "e=5")),
         (
             "usual browser",
             get("")
@@ -112,55 +61,17 @@ fn requests(page: &str) -> Vec<(&'static str, Request)> {
                 .header("DNT", "1")
                 .header("If-None-Match", "\"e\""),
         ),
-        (
-            "forwarded",
-            get("")
-                .header("X-Forwarded-For", "192.0.2.7, 10.0.0.1")
-                .header("X-Forwarded-Proto", "https"),
-        ),
-        (
-            "GET with content type",
-            get("").header("Content-Type", "text/x-odd; charset=x"),
-        ),
-        (
-            "POST form",
-            Request::post(
-                &format!("/{page}?q=get"),
-                form,
-                "q=post&a[b][]=1&a[b][]=2&x.y=z",
-            ),
-        ),
-        (
-            "POST without type",
-            Request::new("POST", &format!("/{page}")).body("raw"),
-        ),
-        (
-            "POST of nothing",
-            Request::post(&format!("/{page}"), form, ""),
-        ),
-        (
-            "POST json",
-            Request::post(&format!("/{page}/api"), "application/json", "{}"),
-        ),
-        (
-            "PUT",
-            Request::new("PUT", &format!("/{page}/res"))
-                .header("Content-Type", "text/plain")
-                .body("put me"),
-        ),
-        (
-            "DELETE",
-            Request::new("DELETE", &format!("/{page}/res?id=1")),
-        ),
+        ("forwarded", get("").header("X-Forwarded-For", "192.0.2.7, 10.0.0.1").header("X-Forwarded-Proto", "https")),
+        ("GET with content type", get("").header("Content-Type", "text/x-odd; charset=x")),
+        ("POST form", Request::post(&format!("/{page}?q=get"), form, "q=post&a[b][]=1&a[b][]=2&x.y=z")),
+        ("POST without type", Request::new("POST", &format!("/{page}")).body("raw")),
+        ("POST of nothing", Request::post(&format!("/{page}"), form, "")),
+        ("POST json", Request::post(&format!("/{page}/api"), "application/json", "{}")),
+        ("PUT", Request::new("PUT", &format!("/{page}/res")).header("Content-Type", "text/plain").body("put me")),
+        ("DELETE", Request::new("DELETE", &format!("/{page}/res?id=1"))),
         ("OPTIONS", Request::new("OPTIONS", &format!("/{page}"))),
-        (
-            "own method",
-            Request::new("PROPFIND", &format!("/{page}")).header("Depth", "1"),
-        ),
-        (
-            "absolute target",
-            Request::get(&format!("http://test.example/{page}?q=1")),
-        ),
+        ("own method", Request::new("PROPFIND", &format!("/{page}")).header("Depth", "1")),
+        ("absolute target", Request::get(&format!("http://test.example/{page}?q=1"))),
     ]
 }
 
@@ -178,22 +89,10 @@ fn compare(what: &str, servers: &Pair, fronts: [&Address; 2], requests: &[(&str,
     for (name, request) in requests {
         let [reference, tested] = [0, 1].map(|i| {
             let answer = request.send(fronts[i]);
-            assert!(
-                !answer.status_line.contains(" 50"),
-                "{what}, {name}: {}\n{}",
-                answer.status_line,
-                answer.text()
-            );
-            let heads: Vec<&(String, String)> =
-                answer.headers.iter().filter(|(n, _)| n != "Date").collect();
+            assert!(!answer.status_line.contains(" 50"), "{what}, {name}: {}\n{}", answer.status_line, answer.text());
+            let heads: Vec<&(String, String)> = answer.headers.iter().filter(|(n, _)| n != "Date").collect();
             let text = format!("{}\n{heads:?}\n{}", answer.status_line, answer.text());
-            let text = without_addresses(
-                &text,
-                &[
-                    (servers.both()[i].address(), "BACKEND"),
-                    (fronts[i], "FRONT"),
-                ],
-            );
+            let text = without_addresses(&text, &[(servers.both()[i].address(), "BACKEND"), (fronts[i], "FRONT")]);
             let line = |line: &str| match line.split_once("[REMOTE_PORT] = ") {
                 Some((title, _)) => format!("{title}[REMOTE_PORT] = PORT\n"),
                 None => format!("{line}\n"),
@@ -204,13 +103,7 @@ fn compare(what: &str, servers: &Pair, fronts: [&Address; 2], requests: &[(&str,
             failures.push(format!("{what}, {name}: {difference}"));
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} of {} differ:\n{}",
-        failures.len(),
-        requests.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} of {} differ:\n{}", failures.len(), requests.len(), failures.join("\n"));
 }
 
 #[test]
@@ -224,24 +117,14 @@ fn nginx() {
             .into(),
         ..NginxConfig::default()
     };
-    let fronts = servers
-        .both()
-        .map(|server| Nginx::start_with(&site, server, &config));
-    compare(
-        "nginx",
-        &servers,
-        [fronts[0].address(), fronts[1].address()],
-        &requests("vars.php"),
-    );
+    let fronts = servers.both().map(|server| Nginx::start_with(&site, server, &config));
+    compare("nginx", &servers, [fronts[0].address(), fronts[1].address()], &requests("vars.php"));
 }
 
 #[test]
 fn nginx_where_the_environment_is_kept() {
     let site = site();
-    let pool = PoolConfig::new("www")
-        .children(1)
-        .set("clear_env", "no")
-        .set("env[FIRST]", "one");
+    let pool = PoolConfig::new("www").children(1).set("clear_env", "no").set("env[FIRST]", "one");
     let config = ServerConfig::pool(pool)
         .env("FTM_MASTER", "inherited")
         .env("HTTP_PROXY", "from.master:80")
@@ -252,16 +135,8 @@ fn nginx_where_the_environment_is_kept() {
         .ini("expose_php = 0");
     let servers = Pair::start(&site, &config);
     let fronts = servers.both().map(|server| Nginx::start(&site, server));
-    let requests: Vec<_> = requests("vars.php")
-        .into_iter()
-        .filter(|(name, _)| !name.contains("odd"))
-        .collect();
-    compare(
-        "clear_env = no",
-        &servers,
-        [fronts[0].address(), fronts[1].address()],
-        &requests,
-    );
+    let requests: Vec<_> = requests("vars.php").into_iter().filter(|(name, _)| !name.contains("odd")).collect();
+    compare("clear_env = no", &servers, [fronts[0].address(), fronts[1].address()], &requests);
 }
 
 #[test]
@@ -269,28 +144,15 @@ fn nginx_with_other_ini_settings() {
     let site = site();
     for ini in [
         &["variables_order = GPCS", "register_argc_argv = 0"][..],
-        &[
-            "variables_order = S",
-            "auto_globals_jit = 0",
-            "register_argc_argv = 1",
-        ],
+        &["variables_order = S", "auto_globals_jit = 0", "register_argc_argv = 1"],
         &["variables_order = GP", "request_order = CGP"],
         &["cgi.fix_pathinfo = 0", "variables_order = EGPCS"],
-        &[
-            "filter.default = full_special_chars",
-            "max_input_vars = 2",
-            "display_errors = 0",
-        ],
+        &["filter.default = full_special_chars", "max_input_vars = 2", "display_errors = 0"],
     ] {
         let config = ini.iter().fold(config(), |config, line| config.ini(line));
         let servers = Pair::start(&site, &config);
         let fronts = servers.both().map(|server| Nginx::start(&site, server));
-        compare(
-            &format!("{ini:?}"),
-            &servers,
-            [fronts[0].address(), fronts[1].address()],
-            &requests("vars.php"),
-        );
+        compare(&format!("{ini:?}"), &servers, [fronts[0].address(), fronts[1].address()], &requests("vars.php"));
     }
 }
 
@@ -322,11 +184,7 @@ fn apache_requests() -> Vec<(&'static str, Request)> {
         ("rewritten, env", Request::get("/env")),
         ("error document", Request::get("/no/such/page?q=1")),
         ("encoded slash", Request::get("/vars.php/a%2Fb%3Fc%25d?q=1")),
-        (
-            "remote user",
-            Request::get("/private/vars.php/x")
-                .header("Authorization", "Basic dXNlcjpwYXNzd29yZA=="),
-        ),
+        ("remote user", Request::get("/private/vars.php/x").header("Authorization", "Basic dXNlcjpwYXNzd29yZA==")),
         ("unauthorised", Request::get("/private/vars.php/x")),
         ("by .htaccess", Request::get("/ht/any/thing?q=1")),
     ]);
@@ -341,20 +199,12 @@ fn apache(handler: Handler, tcp: bool) {
                  SetEnvIf Host (.*) FROM_HTACCESS=$1\n";
     site.file("ht/.htaccess", rules);
     let pool = PoolConfig::new("www").children(1);
-    let config = ServerConfig::pool(if tcp { pool.tcp() } else { pool })
-        .ini("variables_order = EGPCS")
-        .ini("expose_php = 0");
+    let config =
+        ServerConfig::pool(if tcp { pool.tcp() } else { pool }).ini("variables_order = EGPCS").ini("expose_php = 0");
     let servers = Pair::start(&site, &config);
-    let fronts = servers
-        .both()
-        .map(|server| Apache::start(&site, server, handler, &apache_extra(&site)));
+    let fronts = servers.both().map(|server| Apache::start(&site, server, handler, &apache_extra(&site)));
     let addresses = [fronts[0].address(), fronts[1].address()];
-    compare(
-        &format!("{handler:?}, tcp {tcp}"),
-        &servers,
-        addresses,
-        &apache_requests(),
-    );
+    compare(&format!("{handler:?}, tcp {tcp}"), &servers, addresses, &apache_requests());
 }
 
 #[test]

@@ -15,105 +15,54 @@ fn methods_and_bodies_reach_the_script() {
     let fronts = Fronts::start(&site, ServerConfig::default());
     let form = "application/x-www-form-urlencoded";
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "REPORT"] {
-        for (front, answer) in fronts.send(&Request::new(method, "/echo.php?a=1&b[]=2&b[]=%C3%A4"))
-        {
+        for (front, answer) in fronts.send(&Request::new(method, "/echo.php?a=1&b[]=2&b[]=%C3%A4")) {
             let expected = format!("{method}|a=1&b%5B0%5D=2&b%5B1%5D=%C3%A4|||");
             assert_eq!((answer.status, answer.text()), (200, expected), "{front}");
         }
     }
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
-        let request = Request::new(method, "/echo.php")
-            .header("Content-Type", form)
-            .body("x=1&y[k]=a+b");
-        let post = if method == "POST" {
-            "x=1&y%5Bk%5D=a+b"
-        } else {
-            ""
-        };
+        let request = Request::new(method, "/echo.php").header("Content-Type", form).body("x=1&y[k]=a+b");
+        let post = if method == "POST" { "x=1&y%5Bk%5D=a+b" } else { "" };
         for (front, answer) in fronts.send(&request) {
-            assert_eq!(
-                answer.text(),
-                format!("{method}||{post}|{form}|x=1&y[k]=a+b"),
-                "{front}"
-            );
+            assert_eq!(answer.text(), format!("{method}||{post}|{form}|x=1&y[k]=a+b"), "{front}");
         }
     }
-    let json = Request::new("POST", "/echo.php")
-        .header("Content-Type", "application/json")
-        .body("{\"a\":1}");
+    let json = Request::new("POST", "/echo.php").header("Content-Type", "application/json").body("{\"a\":1}");
     for (front, answer) in fronts.send(&json) {
-        assert_eq!(
-            answer.text(),
-            "POST|||application/json|{\"a\":1}",
-            "{front}"
-        );
+        assert_eq!(answer.text(), "POST|||application/json|{\"a\":1}", "{front}");
     }
 }
 
 #[test]
 fn head_sends_the_headers_of_get_without_a_body() {
     let site = Site::new();
-    site.file(
-        "page.php",
-        "<?php header('X-Method: ' . $_SERVER['REQUEST_METHOD']); echo 'a body';",
-    );
+    site.file("page.php", "<?php header('X-Method: ' . $_SERVER['REQUEST_METHOD']); echo 'a body';");
     let fronts = Fronts::start(&site, ServerConfig::default());
     for (front, address) in fronts.each() {
         let head = Request::new("HEAD", "/page.php").send(address);
         let get = Request::get("/page.php").send(address);
         assert_eq!((head.status, head.text().as_str()), (200, ""), "{front}");
-        assert_eq!(
-            (get.status, get.text().as_str()),
-            (200, "a body"),
-            "{front}"
-        );
-        assert_eq!(
-            (head.header("x-method"), get.header("x-method")),
-            (Some("HEAD"), Some("GET")),
-            "{front}"
-        );
-        assert_eq!(
-            head.header("content-type"),
-            get.header("content-type"),
-            "{front}"
-        );
+        assert_eq!((get.status, get.text().as_str()), (200, "a body"), "{front}");
+        assert_eq!((head.header("x-method"), get.header("x-method")), (Some("HEAD"), Some("GET")), "{front}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{front}");
     }
 }
 
 #[test]
 fn bodies_of_every_size_arrive_whole() {
     let site = Site::new();
-    site.file(
-        "hash.php",
-        "<?php $b = file_get_contents('php://input'); echo strlen($b), ' ', crc32($b);",
-    );
-    site.file(
-        "crc.php",
-        "<?php echo strlen($_POST['b']), ' ', crc32($_POST['b']);",
-    );
+    site.file("hash.php", "<?php $b = file_get_contents('php://input'); echo strlen($b), ' ', crc32($b);");
+    site.file("crc.php", "<?php echo strlen($_POST['b']), ' ', crc32($_POST['b']);");
     let config = ServerConfig::default().ini("post_max_size = 16M");
     let server_block = "client_max_body_size 16m;".to_owned();
-    let nginx = NginxConfig {
-        server: server_block,
-        ..NginxConfig::default()
-    };
+    let nginx = NginxConfig { server: server_block, ..NginxConfig::default() };
     let fronts = Fronts::start_with(&site, config, &nginx, |_| String::new());
     // Around the sizes of buffers and records on the way, and well past any of them.
-    for size in [
-        0, 1, 4095, 8192, 16_384, 65_535, 65_536, 131_071, 262_143, 262_144, 262_145, 3_000_000,
-    ] {
-        let body: Vec<u8> = Rng::new(size as u64)
-            .bytes(size)
-            .into_iter()
-            .map(|b| b'a' + b % 26)
-            .collect();
+    for size in [0, 1, 4095, 8192, 16_384, 65_535, 65_536, 131_071, 262_143, 262_144, 262_145, 3_000_000] {
+        let body: Vec<u8> = Rng::new(size as u64).bytes(size).into_iter().map(|b| b'a' + b % 26).collect();
         let expected = format!("{size} {}", crc32(&body));
         let raw = Request::post("/hash.php", "application/octet-stream", body.clone());
-        let form = Request::post(
-            "/crc.php",
-            "application/x-www-form-urlencoded",
-            [b"b=", &body[..]].concat(),
-        );
+        let form = Request::post("/crc.php", "application/x-www-form-urlencoded", [b"b=", &body[..]].concat());
         for (front, answer) in fronts.send(&raw).into_iter().chain(fronts.send(&form)) {
             assert_eq!(answer.text(), expected, "{front}, {size} bytes");
         }
@@ -160,47 +109,28 @@ if (isset($_GET['keep'])) echo move_uploaded_file($_FILES['one']['tmp_name'], $_
         crc32(&two),
     );
     let target = format!("/upload.php?keep={}", kept.display());
-    let request = Request::post(
-        &target,
-        &format!("multipart/form-data; boundary={BOUNDARY}"),
-        body,
-    );
+    let request = Request::post(&target, &format!("multipart/form-data; boundary={BOUNDARY}"), body);
     for (front, answer) in fronts.send(&request) {
         let text = answer.text();
         let (head, tail) = text.split_at(expected.len().min(text.len()));
         assert_eq!(head, expected, "{front}");
         let (temps, moved) = tail.split_once('\n').expect("temp files");
         assert_eq!(moved, "moved", "{front}");
-        assert_eq!(
-            std::fs::read(&kept).expect("the moved file"),
-            one,
-            "{front}"
-        );
+        assert_eq!(std::fs::read(&kept).expect("the moved file"), one, "{front}");
         assert_eq!(temps.split(',').count(), 3, "{front}: {temps}");
-        eventually("upload files are removed", || {
-            temps.split(',').all(|t| !std::path::Path::new(t).exists())
-        });
+        eventually("upload files are removed", || temps.split(',').all(|t| !std::path::Path::new(t).exists()));
     }
 }
 
 #[test]
 fn a_body_over_post_max_size_empties_post() {
     let site = Site::new();
-    site.file(
-        "count.php",
-        "<?php echo count($_POST), ' ', $_SERVER['CONTENT_LENGTH'];",
-    );
-    let config = ServerConfig::default()
-        .ini("post_max_size = 10K")
-        .ini("display_errors = 0");
+    site.file("count.php", "<?php echo count($_POST), ' ', $_SERVER['CONTENT_LENGTH'];");
+    let config = ServerConfig::default().ini("post_max_size = 10K").ini("display_errors = 0");
     let fronts = Fronts::start(&site, config);
     for (size, count) in [(10_000, 1), (11_000, 0)] {
         let body = format!("a={:x>1$}", "", size - 2);
-        for (front, answer) in fronts.send(&Request::post(
-            "/count.php",
-            "application/x-www-form-urlencoded",
-            body,
-        )) {
+        for (front, answer) in fronts.send(&Request::post("/count.php", "application/x-www-form-urlencoded", body)) {
             assert_eq!(answer.text(), format!("{count} {size}"), "{front}");
         }
     }
@@ -230,11 +160,7 @@ echo json_encode($_COOKIE), $_SERVER['HTTP_COOKIE'];"#;
             "raw=a%20b",
             "gone=deleted; expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0",
         ];
-        let got: Vec<String> = answer
-            .all("set-cookie")
-            .iter()
-            .map(|c| without_age(c))
-            .collect();
+        let got: Vec<String> = answer.all("set-cookie").iter().map(|c| without_age(c)).collect();
         assert_eq!(got, expected, "{front}");
     }
 }
@@ -255,9 +181,7 @@ echo $_SESSION['n'], ' ', session_id();"#;
         let get = |id: Option<&str>, query: &str| {
             let request = Request::get(&format!("/session.php{query}"));
             match id {
-                Some(id) => request
-                    .header("Cookie", &format!("PHPSESSID={id}"))
-                    .send(address),
+                Some(id) => request.header("Cookie", &format!("PHPSESSID={id}")).send(address),
                 None => request.send(address),
             }
         };
@@ -266,20 +190,9 @@ echo $_SESSION['n'], ' ', session_id();"#;
             let text = first.text();
             let (count, id) = text.split_once(' ').expect("count and id");
             assert_eq!(count, "1", "{front}");
-            assert_eq!(
-                first.all("set-cookie"),
-                [format!("PHPSESSID={id}; path=/")],
-                "{front}"
-            );
-            assert_eq!(
-                first.header("cache-control"),
-                Some("no-store, no-cache, must-revalidate"),
-                "{front}"
-            );
-            assert!(
-                ids.insert(id.to_owned()),
-                "{front}: the id {id} was given twice"
-            );
+            assert_eq!(first.all("set-cookie"), [format!("PHPSESSID={id}; path=/")], "{front}");
+            assert_eq!(first.header("cache-control"), Some("no-store, no-cache, must-revalidate"), "{front}");
+            assert!(ids.insert(id.to_owned()), "{front}: the id {id} was given twice");
             for n in 2..10 {
                 let next = get(Some(id), "");
                 assert_eq!(next.text(), format!("{n} {id}"), "{front}");
@@ -299,25 +212,14 @@ echo $_SESSION['n'], ' ', session_id();"#;
 #[test]
 fn one_session_is_counted_right_by_concurrent_requests() {
     let site = Site::new();
-    site.file(
-        "count.php",
-        "<?php session_start(); echo $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;",
-    );
+    site.file("count.php", "<?php session_start(); echo $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;");
     let server = Server::start(&site, ServerConfig::default());
     let nginx = Nginx::start(&site, &server);
-    let request =
-        Request::get("/count.php").header("Cookie", "PHPSESSID=abcdefghijklmnopqrstuvwxyz");
+    let request = Request::get("/count.php").header("Cookie", "PHPSESSID=abcdefghijklmnopqrstuvwxyz");
     let mut seen: Vec<u32> = std::thread::scope(|scope| {
-        let ask = || {
-            (0..25)
-                .map(|_| nginx.send(&request).text().parse().expect("a count"))
-                .collect::<Vec<u32>>()
-        };
+        let ask = || (0..25).map(|_| nginx.send(&request).text().parse().expect("a count")).collect::<Vec<u32>>();
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
-        threads
-            .into_iter()
-            .flat_map(|t| t.join().expect("thread"))
-            .collect()
+        threads.into_iter().flat_map(|t| t.join().expect("thread")).collect()
     });
     seen.sort_unstable();
     assert_eq!(seen, (1..=200).collect::<Vec<u32>>());
@@ -333,12 +235,7 @@ fn multipart(parts: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
             Some(file) => format!("; filename=\"{file}\"\r\nContent-Type: application/x-test"),
             None => String::new(),
         };
-        body.extend(
-            format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"{head}\r\n\r\n"
-            )
-            .bytes(),
-        );
+        body.extend(format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"{head}\r\n\r\n").bytes());
         body.extend_from_slice(content);
         body.extend_from_slice(b"\r\n");
     }
@@ -349,22 +246,12 @@ fn multipart(parts: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
 /// The CRC that PHP's crc32() computes.
 fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc: u32, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |c, _| {
-            if c & 1 == 1 {
-                c >> 1 ^ 0xEDB8_8320
-            } else {
-                c >> 1
-            }
-        })
+        (0..8).fold(crc ^ u32::from(byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xEDB8_8320 } else { c >> 1 })
     })
 }
 
 /// A cookie with the number of its Max-Age, which depends on the clock, replaced; 0 stays.
 fn without_age(cookie: &str) -> String {
     let age = |part: &str| part.starts_with("Max-Age=") && part != "Max-Age=0";
-    cookie
-        .split("; ")
-        .map(|part| if age(part) { "Max-Age=*" } else { part })
-        .collect::<Vec<_>>()
-        .join("; ")
+    cookie.split("; ").map(|part| if age(part) { "Max-Age=*" } else { part }).collect::<Vec<_>>().join("; ")
 }

@@ -16,33 +16,18 @@ fn status_lines_in_every_spelling() {
         ("http_response_code(410);", 410),
         ("http_response_code(599);", 599),
         ("header('X-A: b', true, 201);", 201),
-        (
-            "header('HTTP/1.1 500 first'); http_response_code(202);",
-            500,
-        ),
+        ("header('HTTP/1.1 500 first'); http_response_code(202);", 500),
         ("http_response_code(500); http_response_code(200);", 200),
         ("http_response_code(404); exit('gone');", 404),
         ("header('WWW-Authenticate: Basic realm=\"x\"');", 401),
     ] {
-        for (front, answer) in fronts.send(&Request::get(&format!("/status.php?do={}", url(code))))
-        {
+        for (front, answer) in fronts.send(&Request::get(&format!("/status.php?do={}", url(code)))) {
             assert_eq!(answer.status, status, "{front}: {code}");
-            assert_eq!(
-                answer.text(),
-                if code.contains("exit") {
-                    "gone"
-                } else {
-                    "body"
-                },
-                "{front}: {code}"
-            );
+            assert_eq!(answer.text(), if code.contains("exit") { "gone" } else { "body" }, "{front}: {code}");
         }
     }
     // The reason phrase of the script's own line is passed on.
-    for (front, answer) in fronts.send(&Request::get(&format!(
-        "/status.php?do={}",
-        url("header('HTTP/1.1 418 X');")
-    ))) {
+    for (front, answer) in fronts.send(&Request::get(&format!("/status.php?do={}", url("header('HTTP/1.1 418 X');")))) {
         assert_eq!(answer.status_line, "HTTP/1.1 418 X", "{front}");
     }
 }
@@ -50,18 +35,11 @@ fn status_lines_in_every_spelling() {
 #[test]
 fn answers_without_a_body() {
     let site = Site::new();
-    site.file(
-        "none.php",
-        "<?php http_response_code($_GET['code']); header('ETag: \"e\"');",
-    );
+    site.file("none.php", "<?php http_response_code($_GET['code']); header('ETag: \"e\"');");
     let fronts = Fronts::start(&site, ServerConfig::default());
     for code in [204, 304] {
         for (front, answer) in fronts.send(&Request::get(&format!("/none.php?code={code}"))) {
-            assert_eq!(
-                (answer.status, answer.text().as_str()),
-                (code, ""),
-                "{front}"
-            );
+            assert_eq!((answer.status, answer.text().as_str()), (code, ""), "{front}");
             assert_eq!(answer.header("etag"), Some("\"e\""), "{front}");
         }
     }
@@ -78,69 +56,28 @@ fn redirects() {
     let absolute = "https://elsewhere.example/a?b=c&d#e";
     for (code, status, location) in [
         (format!("header('Location: {absolute}');"), 302, absolute),
-        (
-            format!("header('Location: {absolute}', true, 301);"),
-            301,
-            absolute,
-        ),
-        (
-            format!("http_response_code(303); header('Location: {absolute}');"),
-            303,
-            absolute,
-        ),
-        (
-            format!("header('HTTP/1.1 307 T'); header('Location: {absolute}');"),
-            307,
-            absolute,
-        ),
-        (
-            format!("header('Location: {absolute}'); http_response_code(308);"),
-            308,
-            absolute,
-        ),
-        (
-            format!("http_response_code(201); header('Location: {absolute}');"),
-            201,
-            absolute,
-        ),
-        (
-            format!("header('Location: /lost'); header('Location: {absolute}');"),
-            302,
-            absolute,
-        ),
+        (format!("header('Location: {absolute}', true, 301);"), 301, absolute),
+        (format!("http_response_code(303); header('Location: {absolute}');"), 303, absolute),
+        (format!("header('HTTP/1.1 307 T'); header('Location: {absolute}');"), 307, absolute),
+        (format!("header('Location: {absolute}'); http_response_code(308);"), 308, absolute),
+        (format!("http_response_code(201); header('Location: {absolute}');"), 201, absolute),
+        (format!("header('Location: /lost'); header('Location: {absolute}');"), 302, absolute),
     ] {
         for (front, answer) in fronts.send(&Request::get(&format!("/go.php?do={}", url(&code)))) {
-            assert_eq!(
-                (answer.status, answer.header("location")),
-                (status, Some(location)),
-                "{front}: {code}"
-            );
+            assert_eq!((answer.status, answer.header("location")), (status, Some(location)), "{front}: {code}");
         }
     }
-    for (front, answer) in fronts.send(&Request::get(&format!(
-        "/go.php?do={}",
-        url("header('Location: /here?x=1');")
-    ))) {
+    for (front, answer) in fronts.send(&Request::get(&format!("/go.php?do={}", url("header('Location: /here?x=1');"))))
+    {
         let location = answer.header("location").expect("a location");
-        assert!(
-            answer.status == 302 && location.ends_with("/here?x=1"),
-            "{front}: {} {location}",
-            answer.status
-        );
+        assert!(answer.status == 302 && location.ends_with("/here?x=1"), "{front}: {} {location}", answer.status);
     }
     // A POST that is answered by a redirect to a page: the usual form round trip.
-    site.file(
-        "form.php",
-        "<?php header('Location: http://test.example/seen.php?n=' . $_POST['n'], true, 303);",
-    );
+    site.file("form.php", "<?php header('Location: http://test.example/seen.php?n=' . $_POST['n'], true, 303);");
     let post = Request::post("/form.php", "application/x-www-form-urlencoded", "n=7");
     for (front, answer) in fronts.send(&post) {
         let location = Some("http://test.example/seen.php?n=7");
-        assert_eq!(
-            (answer.status, answer.header("location")),
-            (303, location),
-            "{front}"
-        );
+        assert_eq!((answer.status, answer.header("location")), (303, location), "{front}");
     }
 }
 
@@ -179,18 +116,12 @@ echo json_encode(headers_list(), JSON_INVALID_UTF8_SUBSTITUTE);"#;
     let through = Nginx::start(&site, &server).get("/headers.php");
     assert_eq!(through.all("x-multi"), ["a", "b", "c"]);
     assert_eq!(through.all("x-replaced"), ["new"]);
-    assert_eq!(
-        through.all("set-cookie"),
-        ["first=1", "second=2; Path=/", "third=3"]
-    );
+    assert_eq!(through.all("set-cookie"), ["first=1", "second=2; Path=/", "third=3"]);
     assert_eq!(through.all("x-removed"), Vec::<&str>::new());
     let through = Apache::start(&site, &server, Handler::SetHandler, "").get("/headers.php");
     // Apache joins all but cookies, as HTTP allows.
     assert_eq!(through.all("x-multi"), ["a, b, c"]);
-    assert_eq!(
-        through.all("set-cookie"),
-        ["first=1", "second=2; Path=/", "third=3"]
-    );
+    assert_eq!(through.all("set-cookie"), ["first=1", "second=2; Path=/", "third=3"]);
     assert_eq!(through.text(), listed);
 }
 
@@ -199,31 +130,15 @@ fn default_headers() {
     let site = Site::new();
     site.file("plain.php", "<?php eval($_GET['do'] ?? '');");
     let server = Server::start(&site, ServerConfig::default());
-    let version = server
-        .get(&format!(
-            "/plain.php?do={}",
-            "header_remove();echo+PHP_VERSION;"
-        ))
-        .text();
+    let version = server.get(&format!("/plain.php?do={}", "header_remove();echo+PHP_VERSION;")).text();
     for (code, head) in [
-        (
-            "",
-            format!(
-                "X-Powered-By: PHP/{version}\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
-            ),
-        ),
-        (
-            "header_remove();",
-            "Content-type: text/html; charset=UTF-8\r\n\r\n".to_owned(),
-        ),
+        ("", format!("X-Powered-By: PHP/{version}\r\nContent-type: text/html; charset=UTF-8\r\n\r\n")),
+        ("header_remove();", "Content-type: text/html; charset=UTF-8\r\n\r\n".to_owned()),
         (
             "header_remove();header('Content-Type:+text/css');",
             "Content-type: text/css;charset=UTF-8\r\n\r\n".to_owned(),
         ),
-        (
-            "header_remove();header('Content-Type:+image/png');",
-            "Content-Type: image/png\r\n\r\n".to_owned(),
-        ),
+        ("header_remove();header('Content-Type:+image/png');", "Content-Type: image/png\r\n\r\n".to_owned()),
         (
             "header_remove();ini_set('default_charset','latin1');",
             "Content-type: text/html; charset=latin1\r\n\r\n".to_owned(),
@@ -252,42 +167,22 @@ for ($i = 0; $i < $_GET['n']; $i++) header("X-Big-$i: " . str_repeat(chr(97 + $i
 echo 'body';"#;
     site.file("large.php", script);
     site.file("crc.php", "<?php echo crc32(str_repeat('v', 7000));");
-    let nginx = NginxConfig {
-        php: "fastcgi_buffer_size 128k; fastcgi_buffers 8 128k;".into(),
-        ..Default::default()
-    };
+    let nginx = NginxConfig { php: "fastcgi_buffer_size 128k; fastcgi_buffers 8 128k;".into(), ..Default::default() };
     let fronts = Fronts::start_with(&site, ServerConfig::default(), &nginx, |_| String::new());
     let crc = fronts.server.get("/crc.php").text();
     let request = Request::get("/large.php?n=30&size=3000").header("X-Large", &"v".repeat(7000));
     for (front, answer) in fronts.send(&request) {
-        assert_eq!(
-            (answer.status, answer.text().as_str()),
-            (200, "body"),
-            "{front}"
-        );
-        assert_eq!(
-            answer.header("x-length"),
-            Some(format!("7000 {crc}").as_str()),
-            "{front}"
-        );
+        assert_eq!((answer.status, answer.text().as_str()), (200, "body"), "{front}");
+        assert_eq!(answer.header("x-length"), Some(format!("7000 {crc}").as_str()), "{front}");
         for i in 0..30u8 {
             let value = char::from(b'a' + i % 26).to_string().repeat(3000);
-            assert_eq!(
-                answer.header(&format!("x-big-{i}")),
-                Some(value.as_str()),
-                "{front}"
-            );
+            assert_eq!(answer.header(&format!("x-big-{i}")), Some(value.as_str()), "{front}");
         }
     }
     // Without a web server's limits.
-    let large = fcgi::Call::get(&site, "/large.php?n=3&size=100000")
-        .param("HTTP_X_LARGE", "w".repeat(60_000));
+    let large = fcgi::Call::get(&site, "/large.php?n=3&size=100000").param("HTTP_X_LARGE", "w".repeat(60_000));
     let answer = fronts.server.call(&large).web();
-    assert!(
-        answer
-            .header("x-length")
-            .is_some_and(|v| v.starts_with("60000 "))
-    );
+    assert!(answer.header("x-length").is_some_and(|v| v.starts_with("60000 ")));
     assert_eq!(answer.header("x-big-2"), Some("c".repeat(100_000).as_str()));
 }
 
@@ -298,48 +193,22 @@ fn scripts_that_are_missing_or_not_allowed() {
     site.file("dir.php/x.txt", "a directory with a script's name");
     let server = Server::start(&site, ServerConfig::default());
     let missing = server.get("/missing.php");
-    assert_eq!(
-        (missing.web().status, missing.text().as_str()),
-        (404, "File not found.\n")
-    );
+    assert_eq!((missing.web().status, missing.text().as_str()), (404, "File not found.\n"));
     assert_eq!(missing.error_text(), "Primary script unknown");
     let denied = server.get("/page.html");
-    assert_eq!(
-        (denied.web().status, denied.text().as_str()),
-        (403, "Access denied.\n")
-    );
+    assert_eq!((denied.web().status, denied.text().as_str()), (403, "Access denied.\n"));
     let name = site.docroot().join("page.html");
-    let said = format!(
-        "Access to the script '{}' has been denied (see security.limit_extensions)",
-        name.display()
-    );
+    let said = format!("Access to the script '{}' has been denied (see security.limit_extensions)", name.display());
     assert_eq!(denied.error_text(), said);
     let dir = server.get("/dir.php");
-    assert_eq!(
-        (dir.web().status, dir.text().as_str()),
-        (404, "No input file specified.\n")
-    );
-    for (front, answer) in
-        Fronts::start(&site, ServerConfig::default()).send(&Request::get("/missing.php"))
-    {
-        assert_eq!(
-            (answer.status, answer.text().as_str()),
-            (404, "File not found.\n"),
-            "{front}"
-        );
+    assert_eq!((dir.web().status, dir.text().as_str()), (404, "No input file specified.\n"));
+    for (front, answer) in Fronts::start(&site, ServerConfig::default()).send(&Request::get("/missing.php")) {
+        assert_eq!((answer.status, answer.text().as_str()), (404, "File not found.\n"), "{front}");
     }
 }
 
 /// Percent-encodes everything but letters and digits.
 fn url(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric();
-    text.bytes()
-        .map(|b| {
-            if plain(&b) {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect()
+    text.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
