@@ -26,14 +26,10 @@ pub(crate) fn check(format: &[u8]) -> Result<(), String> {
         token = false;
         let c = byte as char;
         let shown = String::from_utf8_lossy(modifier);
-        let one_of = |words: &[&str]| {
-            modifier.is_empty() || words.iter().any(|w| shown.eq_ignore_ascii_case(w))
-        };
+        let one_of = |words: &[&str]| modifier.is_empty() || words.iter().any(|w| shown.eq_ignore_ascii_case(w));
         match byte {
             b'C' if !one_of(&["total", "user", "system"]) => {
-                return Err(format!(
-                    "only 'total', 'user' or 'system' are allowed as a modifier for %{c} ('{shown}')"
-                ));
+                return Err(format!("only 'total', 'user' or 'system' are allowed as a modifier for %{c} ('{shown}')"));
             }
             b'd' if !one_of(&DURATIONS) => {
                 return Err(format!(
@@ -48,18 +44,13 @@ pub(crate) fn check(format: &[u8]) -> Result<(), String> {
                 ));
             }
             b'e' if modifier.is_empty() => {
-                return Err(format!(
-                    "the name of the environment variable must be set between embraces for %{c}"
-                ));
+                return Err(format!("the name of the environment variable must be set between embraces for %{c}"));
             }
             b'o' if modifier.is_empty() => {
-                return Err(format!(
-                    "the name of the header must be set between embraces for %{c}"
-                ));
+                return Err(format!("the name of the header must be set between embraces for %{c}"));
             }
             b'C' | b'd' | b'M' | b'e' | b'o' | b't' | b'T' => {}
-            b'%' | b'f' | b'l' | b'm' | b'n' | b'p' | b'P' | b'q' | b'Q' | b'r' | b'R' | b's'
-            | b'u' => {
+            b'%' | b'f' | b'l' | b'm' | b'n' | b'p' | b'P' | b'q' | b'Q' | b'r' | b'R' | b's' | b'u' => {
                 if !modifier.is_empty() {
                     return Err(format!("embrace is not allowed for modifier %{c}"));
                 }
@@ -74,15 +65,7 @@ pub(crate) fn check(format: &[u8]) -> Result<(), String> {
 /// Longest text between braces; php-fpm cuts it there.
 const MAX_MODIFIER_BYTES: usize = 128;
 
-const DURATIONS: [&str; 7] = [
-    "seconds",
-    "milliseconds",
-    "milli",
-    "miliseconds",
-    "mili",
-    "microseconds",
-    "micro",
-];
+const DURATIONS: [&str; 7] = ["seconds", "milliseconds", "milli", "miliseconds", "mili", "microseconds", "micro"];
 
 #[cfg(test)]
 mod tests {
@@ -109,18 +92,9 @@ mod tests {
             ("%{x}m", "embrace is not allowed for modifier %m"),
             ("%{milli", "missing closing embrace in the access.format"),
             ("%{milli}", "missing closing embrace in the access.format"),
-            (
-                "%e",
-                "the name of the environment variable must be set between embraces for %e",
-            ),
-            (
-                "%o",
-                "the name of the header must be set between embraces for %o",
-            ),
-            (
-                "%{x}C",
-                "only 'total', 'user' or 'system' are allowed as a modifier for %C ('x')",
-            ),
+            ("%e", "the name of the environment variable must be set between embraces for %e"),
+            ("%o", "the name of the header must be set between embraces for %o"),
+            ("%{x}C", "only 'total', 'user' or 'system' are allowed as a modifier for %C ('x')"),
         ] {
             assert_eq!(check(format.as_bytes()), Err(message.into()), "{format}");
         }

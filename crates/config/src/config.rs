@@ -216,10 +216,7 @@ impl fmt::Display for ListenAddress {
         match self {
             ListenAddress::Unix(path) => write!(f, "{}", path.display()),
             ListenAddress::Tcp { host: None, port } => write!(f, "{port}"),
-            ListenAddress::Tcp {
-                host: Some(host),
-                port,
-            } => match host.contains(':') {
+            ListenAddress::Tcp { host: Some(host), port } => match host.contains(':') {
                 true => write!(f, "[{host}]:{port}"),
                 false => write!(f, "{host}:{port}"),
             },
@@ -324,10 +321,8 @@ impl Config {
                 (pool.process_priority.is_some(), "process.priority"),
             ] {
                 if set {
-                    let message = format!(
-                        "[pool {}] '{name}' directive is ignored when FPM is not running as root",
-                        pool.name
-                    );
+                    let message =
+                        format!("[pool {}] '{name}' directive is ignored when FPM is not running as root", pool.name);
                     notices.push(Diagnostic::new(Level::Notice, message));
                 }
             }

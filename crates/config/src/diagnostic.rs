@@ -88,10 +88,7 @@ impl Snippet {
         };
         let to = line.len().min(from + SNIPPET_BYTES);
         let shown = |bytes: &[u8]| -> String {
-            String::from_utf8_lossy(bytes)
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect()
+            String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
         };
         let (head, mark) = (shown(&line[from..start]), shown(&line[start..end.min(to)]));
         let tail = shown(&line[end.min(to)..to]);
@@ -100,9 +97,7 @@ impl Snippet {
         Snippet {
             offset: lead.chars().count() + head.chars().count(),
             width: mark.chars().count().max(1),
-            text: format!("{lead}{head}{mark}{tail}{rest}")
-                .trim_end()
-                .to_string(),
+            text: format!("{lead}{head}{mark}{tail}{rest}").trim_end().to_string(),
         }
     }
 }
@@ -136,13 +131,7 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub(crate) fn new(level: Level, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            level: Some(level),
-            message: message.into(),
-            location: None,
-            snippet: None,
-            help: None,
-        }
+        Diagnostic { level: Some(level), message: message.into(), location: None, snippet: None, help: None }
     }
 
     /// Whether the configuration cannot be used because of this.
@@ -176,9 +165,7 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        self.details()
-            .iter()
-            .try_for_each(|line| write!(f, "\n{line}"))
+        self.details().iter().try_for_each(|line| write!(f, "\n{line}"))
     }
 }
 
@@ -189,11 +176,7 @@ mod tests {
     fn at(line: &[u8], start: usize, end: usize) -> Diagnostic {
         let mut diagnostic = Diagnostic::new(Level::Error, "wrong");
         diagnostic.help = Some("do it right".into());
-        diagnostic.location = Some(Location {
-            file: "f.conf".into(),
-            line: 12,
-            column: start as u32 + 1,
-        });
+        diagnostic.location = Some(Location { file: "f.conf".into(), line: 12, column: start as u32 + 1 });
         diagnostic.snippet = Some(Snippet::new(line, start, end));
         diagnostic
     }

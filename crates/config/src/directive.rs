@@ -92,14 +92,10 @@ impl Type {
     /// What a value looks like, for the help below an error.
     pub(crate) fn hint(self) -> Option<String> {
         Some(match self {
-            Type::Bool | Type::Map { flag: true } => {
-                "write yes or no (in lower case if it is quoted)".into()
-            }
+            Type::Bool | Type::Map { flag: true } => "write yes or no (in lower case if it is quoted)".into(),
             Type::Integer | Type::Priority => "write a whole number without a unit".into(),
             Type::Time => "write seconds, or a number followed by s, m, h or d, as in 30s".into(),
-            Type::Size | Type::Rate => {
-                "write bytes, or a number followed by K, M or G, as in 256K".into()
-            }
+            Type::Size | Type::Rate => "write bytes, or a number followed by K, M or G, as in 256K".into(),
             Type::CoreLimit => "write a number of bytes, or unlimited".into(),
             Type::Choice { choices, .. } => {
                 let names: Vec<&str> = choices.iter().map(|choice| choice.name).collect();
@@ -115,10 +111,9 @@ impl Type {
             Type::Bool | Type::Map { flag: true } => Value::Bool(boolean(bytes)?),
             Type::Integer | Type::Priority => Value::Integer(integer(bytes)?),
             Type::Time => Value::Integer(seconds(bytes)?),
-            Type::Size | Type::Rate => Value::Size(
-                number::size(bytes)
-                    .ok_or("is not a valid size (a number, optionally with K, M or G)")?,
-            ),
+            Type::Size | Type::Rate => {
+                Value::Size(number::size(bytes).ok_or("is not a valid size (a number, optionally with K, M or G)")?)
+            }
             Type::Choice { choices, complaint } => {
                 let same = |c: &&Choice| c.name.as_bytes().eq_ignore_ascii_case(bytes);
                 Value::Integer(choices.iter().find(same).ok_or(complaint)?.number)
@@ -128,12 +123,9 @@ impl Type {
                 0.. => Value::Integer(integer(bytes)?),
                 _ => return Err("must be greater than zero or 'unlimited'"),
             },
-            Type::Text
-            | Type::Path
-            | Type::Mode
-            | Type::List(_)
-            | Type::Map { flag: false }
-            | Type::Paths => Value::Text(bytes.to_vec()),
+            Type::Text | Type::Path | Type::Mode | Type::List(_) | Type::Map { flag: false } | Type::Paths => {
+                Value::Text(bytes.to_vec())
+            }
         })
     }
 }

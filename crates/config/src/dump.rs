@@ -98,9 +98,7 @@ fn scalar<Id: Table>(settings: &Settings<Id>, id: Id) -> String {
         (Some(Value::Integer(number)), _) => number.to_string(),
         (Some(Value::Size(bytes)), _) => bytes.to_string(),
         // Defaults of texts show only where validation put them in.
-        (Some(Value::Text(text)), _) if settings.is_set(id) => {
-            String::from_utf8_lossy(&text).into_owned()
-        }
+        (Some(Value::Text(text)), _) if settings.is_set(id) => String::from_utf8_lossy(&text).into_owned(),
         _ => UNDEFINED.into(),
     }
 }

@@ -63,10 +63,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<Text, SyntaxError> {
                     return Err(parser.unexpected(token, &["'^'", "'|'", "'&'", "')'"]));
                 }
                 _ => {
-                    return Ok(Text {
-                        bytes: value,
-                        span: start..end,
-                    });
+                    return Ok(Text { bytes: value, span: start..end });
                 }
             }
         }

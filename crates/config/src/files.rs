@@ -32,9 +32,7 @@ pub struct Disk;
 impl Files for Disk {
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        std::fs::File::open(path)?
-            .take(limit)
-            .read_to_end(&mut bytes)?;
+        std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -57,20 +55,19 @@ impl Files for Disk {
 /// even a directory.
 ///
 /// # Errors
-/// A directory on the way cannot be read.
+/// A directory on the way cannot be read. One that is written out need not be there to be such.
 pub(crate) fn expand(files: &dyn Files, pattern: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     let bytes = pattern.as_os_str().as_bytes();
     let mut found: Vec<Vec<u8>> = vec![match bytes.first() {
         Some(b'/') => b"/".to_vec(),
         _ => Vec::new(),
     }];
-    let parts: Vec<&[u8]> = bytes
-        .split(|&b| b == b'/')
-        .filter(|part| !part.is_empty())
-        .collect();
+    let parts: Vec<&[u8]> = bytes.split(|&b| b == b'/').filter(|part| !part.is_empty()).collect();
+    let mut compared = false;
     for (index, part) in parts.iter().enumerate() {
         let last = index + 1 == parts.len();
         let mut next = Vec::new();
+        compared |= glob::is_pattern(part);
         for base in &found {
             for name in matching(files, base, part)? {
                 let mut path = base.clone();
@@ -80,7 +77,7 @@ pub(crate) fn expand(files: &dyn Files, pattern: &Path) -> io::Result<Option<Vec
                     if files.exists(&plain) {
                         next.push(path);
                     }
-                } else if files.is_directory(&plain) {
+                } else if !compared || files.is_directory(&plain) {
                     path.push(b'/');
                     next.push(path);
                 }
@@ -93,9 +90,7 @@ pub(crate) fn expand(files: &dyn Files, pattern: &Path) -> io::Result<Option<Vec
         return Ok(None);
     }
     let paths = found.iter().map(|path| path_of(path));
-    Ok(Some(
-        paths.filter(|path| !files.is_directory(path)).collect(),
-    ))
+    Ok(Some(paths.filter(|path| !files.is_directory(path)).collect()))
 }
 
 /// Names in `base` that match one part of a pattern.
@@ -107,7 +102,11 @@ fn matching(files: &dyn Files, base: &[u8], part: &[u8]) -> io::Result<Vec<Vec<u
         b"" => PathBuf::from("."),
         base => path_of(base),
     };
-    let names = files.list(&directory)?;
+    let names = match files.list(&directory) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     let names = names.into_iter().map(|name| name.as_bytes().to_vec());
     Ok(names.filter(|name| glob::matches(part, name)).collect())
 }

@@ -101,21 +101,14 @@ fn bracket(pattern: &[u8]) -> Option<Set<'_>> {
             _ => end += 1,
         }
     }
-    Some(Set {
-        members: &pattern[start..end],
-        negated,
-        length: end + 1,
-    })
+    Some(Set { members: &pattern[start..end], negated, length: end + 1 })
 }
 
 /// Length of `[:name:]` at the start.
 fn class_end(bytes: &[u8]) -> Option<usize> {
     // The longest class is [:xdigit:].
     let head = &bytes[..bytes.len().min(12)];
-    head.windows(2)
-        .skip(2)
-        .position(|pair| pair == b":]")
-        .map(|at| at + 4)
+    head.windows(2).skip(2).position(|pair| pair == b":]").map(|at| at + 4)
 }
 
 impl Set<'_> {

@@ -64,8 +64,8 @@ mod validate;
 mod written;
 
 pub use config::{
-    AccessLog, AllowedClients, Config, CoreLimit, EmergencyRestart, EnvValue, ErrorLog,
-    ExecutionClock, Global, Listen, ListenAddress, PhpValue, Ping, Pool, ProcessManager,
+    AccessLog, AllowedClients, Config, CoreLimit, EmergencyRestart, EnvValue, ErrorLog, ExecutionClock, Global, Listen,
+    ListenAddress, PhpValue, Ping, Pool, ProcessManager,
 };
 pub use diagnostic::{Diagnostic, Level, Location};
 pub use directive::{ActedOn, Choice, Directive, Section, Type};
@@ -94,9 +94,7 @@ pub struct Loaded {
 /// lines, `FPM initialization failed` the very last.
 pub fn load(path: &Path, options: &LoadOptions<'_>) -> Result<Loaded, Vec<Diagnostic>> {
     let failed = |mut diagnostics: Vec<Diagnostic>, closing: Option<String>| {
-        let lines = closing
-            .into_iter()
-            .chain(["FPM initialization failed".into()]);
+        let lines = closing.into_iter().chain(["FPM initialization failed".into()]);
         diagnostics.extend(lines.map(|line| Diagnostic::new(Level::Error, line)));
         diagnostics
     };
@@ -115,8 +113,5 @@ pub fn load(path: &Path, options: &LoadOptions<'_>) -> Result<Loaded, Vec<Diagno
     let (written, diagnostics) = validate::validate(written, diagnostics, options)
         .map_err(|invalid| failed(invalid.diagnostics, invalid.closing))?;
     let config = typed::config(path, written);
-    Ok(Loaded {
-        config,
-        diagnostics,
-    })
+    Ok(Loaded { config, diagnostics })
 }

@@ -13,9 +13,7 @@ pub(crate) fn atoi(bytes: &[u8]) -> i32 {
     let magnitude = digits
         .iter()
         .take_while(|b| b.is_ascii_digit())
-        .fold(0i64, |sum, b| {
-            (sum * 10 + i64::from(b - b'0')).min(i64::from(u32::MAX))
-        });
+        .fold(0i64, |sum, b| (sum * 10 + i64::from(b - b'0')).min(i64::from(u32::MAX)));
     let number = if negative { -magnitude } else { magnitude };
     number.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
@@ -26,9 +24,7 @@ pub(crate) fn octal(bytes: &[u8]) -> u32 {
     digits
         .iter()
         .take_while(|b| (b'0'..=b'7').contains(b))
-        .fold(0, |sum: u32, b| {
-            sum.saturating_mul(8).saturating_add(u32::from(b - b'0'))
-        })
+        .fold(0, |sum: u32, b| sum.saturating_mul(8).saturating_add(u32::from(b - b'0')))
 }
 
 /// Bytes with an optional K, M or G (any case, 1024 each): `256K`.

@@ -49,22 +49,20 @@ pub(crate) struct SyntaxError {
     pub(crate) span: Range<usize>,
     /// Line that PHP's scanner counts, mostly 1.
     pub(crate) scanner_line: u32,
+    pub(crate) help: Option<&'static str>,
 }
 
 /// Reads one line, which ends with a newline.
 pub(crate) fn parse_line(line: &[u8], lookup: Lookup<'_>) -> (Vec<Statement>, Option<SyntaxError>) {
     let tokens = tokenize(line);
-    let mut parser = Parser {
-        tokens: &tokens,
-        at: 0,
-        lookup,
-    };
+    let mut parser = Parser { line, tokens: &tokens, at: 0, lookup };
     let mut statements = Vec::new();
     let error = parser.statements(&mut statements).err();
     (statements, error)
 }
 
 pub(crate) struct Parser<'a> {
+    line: &'a [u8],
     tokens: &'a [Token],
     at: usize,
     pub(crate) lookup: Lookup<'a>,
@@ -82,7 +80,7 @@ impl<'a> Parser<'a> {
                     out.push(Statement::Section(name));
                 }
                 Kind::Label => {
-                    let name = text_of(token);
+                    let name = name_of(token, self.line);
                     if self.peek() != Kind::Char(b'=') {
                         out.push(Statement::Entry { name, value: None });
                         continue;
@@ -92,7 +90,7 @@ impl<'a> Parser<'a> {
                     out.push(Statement::Entry { name, value });
                 }
                 Kind::Offset => {
-                    let name = text_of(token);
+                    let name = name_of(token, self.line);
                     let key = self.bracketed(true)?;
                     self.expect(Kind::Char(b'='))?;
                     let value = self.value()?;
@@ -106,10 +104,7 @@ impl<'a> Parser<'a> {
     /// The text up to `]`, constants replaced in a key, not in a section's name.
     fn bracketed(&mut self, constants: bool) -> Result<Text, SyntaxError> {
         let at = self.token().span.start;
-        let mut text = Text {
-            bytes: Vec::new(),
-            span: at..at,
-        };
+        let mut text = Text { bytes: Vec::new(), span: at..at };
         if is_string(self.peek()) {
             text = self.strings(constants, 0)?;
         }
@@ -130,19 +125,13 @@ impl<'a> Parser<'a> {
             Kind::EndOfLine => token.span.start,
             _ => token.span.end,
         };
-        Ok(Text {
-            bytes: bytes.to_vec(),
-            span: token.span.start..end,
-        })
+        Ok(Text { bytes: bytes.to_vec(), span: token.span.start..end })
     }
 
     /// `var_string_list`: one or more strings, words, numbers and variables side by side.
     pub(crate) fn strings(&mut self, constants: bool, depth: usize) -> Result<Text, SyntaxError> {
         let start = self.token().span.start;
-        let mut text = Text {
-            bytes: Vec::new(),
-            span: start..start,
-        };
+        let mut text = Text { bytes: Vec::new(), span: start..start };
         while is_string(self.peek()) {
             let token = self.token();
             match token.kind {
@@ -249,30 +238,39 @@ impl<'a> Parser<'a> {
     }
 
     pub(crate) fn unexpected(&self, token: &Token, expected: &[&str]) -> SyntaxError {
-        let mut message = format!("syntax error, unexpected {}", token.kind.describe());
         if token.kind == Kind::Char(0) {
-            message = "syntax error, unexpected NUL byte".into();
+            return self.error("syntax error, unexpected NUL byte".into(), token);
         }
+        let mut message = format!("syntax error, unexpected {}", token.kind.describe());
         if !expected.is_empty() {
             message += &format!(", expecting {}", expected.join(" or "));
         }
-        self.error(message, token)
+        let mut error = self.error(message, token);
+        error.help = match (token.kind, expected) {
+            (Kind::End, ["']'"]) => Some("the bracket is not closed"),
+            (Kind::End, ["'}'"]) => Some("the ${ is not closed"),
+            (Kind::End, [_, "TC_QUOTED_STRING", _]) => Some("the double quote is not closed"),
+            (Kind::EndOfLine, ["'^'", ..]) => Some("the parenthesis is not closed"),
+            (_, ["'='"]) => Some("write name[key] = value"),
+            (Kind::End, []) => Some("the single quote is not closed"),
+            (Kind::True | Kind::False | Kind::Null, _) => {
+                Some("yes, no, on, off, true, false, none and null among other text need quotes")
+            }
+            _ => Some("text with = ; & | ^ ~ ! ( ) { } or \" in it needs quotes"),
+        };
+        error
     }
 
     pub(crate) fn error(&self, message: String, token: &Token) -> SyntaxError {
-        SyntaxError {
-            message,
-            span: token.span.clone(),
-            scanner_line: token.scanner_line,
-        }
+        SyntaxError { message, span: token.span.clone(), scanner_line: token.scanner_line, help: None }
     }
 }
 
-fn text_of(token: &Token) -> Text {
-    Text {
-        bytes: token.text.clone(),
-        span: token.span.clone(),
-    }
+/// A name's text, its place without the blanks around it.
+fn name_of(token: &Token, line: &[u8]) -> Text {
+    let blank = |b: &&u8| **b == b' ' || **b == b'\t';
+    let start = token.span.start + line[token.span.clone()].iter().take_while(blank).count();
+    Text { bytes: token.text.clone(), span: start..start + token.text.len() }
 }
 
 /// Whether a token begins or continues a `var_string_list`.

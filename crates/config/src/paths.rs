@@ -8,15 +8,15 @@ use crate::options::LoadOptions;
 
 /// Makes `path` absolute: with the pool's prefix, else `-p`, else `default`. A pool's prefix that
 /// is relative itself is taken from the latter two.
-pub(crate) fn absolute(
-    path: &[u8],
-    pool_prefix: Option<&[u8]>,
-    default: &Path,
-    options: &LoadOptions<'_>,
-) -> Vec<u8> {
-    if path.first() == Some(&b'/') {
-        return path.to_vec();
+pub(crate) fn absolute(path: &[u8], pool_prefix: Option<&[u8]>, default: &Path, options: &LoadOptions<'_>) -> Vec<u8> {
+    match path.first() {
+        Some(b'/') => path.to_vec(),
+        _ => below(path, pool_prefix, default, options),
     }
+}
+
+/// Puts the prefix and a slash before `path`, whatever that begins with.
+pub(crate) fn below(path: &[u8], pool_prefix: Option<&[u8]>, default: &Path, options: &LoadOptions<'_>) -> Vec<u8> {
     let outer = match &options.prefix {
         Some(prefix) => prefix.as_os_str().as_bytes(),
         None => default.as_os_str().as_bytes(),

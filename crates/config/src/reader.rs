@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Level};
 use crate::directive::{Section, Type, Value};
@@ -24,6 +25,9 @@ const MAX_ERRORS: usize = 100;
 /// Longest name of a pool. `$pool` puts it into values, so it must not let them grow without bound.
 const MAX_POOL_NAME_BYTES: usize = 255;
 
+/// Longest line.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
 /// Files that one configuration may consist of.
 const MAX_FILES: usize = 10_000;
 
@@ -31,10 +35,7 @@ const MAX_FILES: usize = 10_000;
 ///
 /// # Errors
 /// All errors there are, php-fpm's closing lines not among them, mixed with warnings.
-pub(crate) fn read(
-    path: &Path,
-    options: &LoadOptions<'_>,
-) -> Result<(Written, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(crate) fn read(path: &Path, options: &LoadOptions<'_>) -> Result<(Written, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut reader = Reader {
         options,
         written: Written::default(),
@@ -46,10 +47,7 @@ pub(crate) fn read(
         errors: 0,
     };
     if path.as_os_str().is_empty() {
-        reader.report(Diagnostic::new(
-            Level::Error,
-            "configuration filename is empty",
-        ));
+        reader.report(Diagnostic::new(Level::Error, "configuration filename is empty"));
     } else {
         reader.file(path);
     }
@@ -80,12 +78,7 @@ struct Line {
 
 impl Line {
     fn span(&self, text: &Text) -> Span {
-        Span {
-            file: self.file,
-            line: self.number,
-            offset: self.offset,
-            range: text.span.clone(),
-        }
+        Span { file: self.file, line: self.number, offset: self.offset, range: text.span.clone() }
     }
 }
 
@@ -98,8 +91,7 @@ impl Reader<'_> {
         self.diagnostics.push(diagnostic);
         if self.errors == MAX_ERRORS {
             let message = format!("{MAX_ERRORS} errors; the rest is not read");
-            self.diagnostics
-                .push(Diagnostic::new(Level::Error, message));
+            self.diagnostics.push(Diagnostic::new(Level::Error, message));
         }
     }
 
@@ -119,13 +111,9 @@ impl Reader<'_> {
         };
         self.files += 1;
         let refused = if self.depth >= MAX_DEPTH {
-            Some(format!(
-                "failed to include more than {MAX_DEPTH} files recursively"
-            ))
+            Some(format!("failed to include more than {MAX_DEPTH} files recursively"))
         } else if bytes.len() as u64 > allowed {
-            Some(format!(
-                "configuration larger than {MAX_CONFIG_BYTES} bytes"
-            ))
+            Some(format!("configuration larger than {MAX_CONFIG_BYTES} bytes"))
         } else if self.files > MAX_FILES {
             Some(format!("configuration of more than {MAX_FILES} files"))
         } else {
@@ -136,20 +124,14 @@ impl Reader<'_> {
             return false;
         }
         self.bytes += bytes.len() as u64;
+        let bytes: Arc<[u8]> = bytes.into();
         let file = self.written.sources.0.len();
-        self.written.sources.0.push(Source {
-            path: path.to_path_buf(),
-            bytes: bytes.clone(),
-        });
+        self.written.sources.0.push(Source { path: path.to_path_buf(), bytes: Arc::clone(&bytes) });
         self.depth += 1;
         let mut offset = 0;
         for (index, text) in bytes.split(|&b| b == b'\n').enumerate() {
             let number = index as u32 + 1;
-            let line = Line {
-                file,
-                number,
-                offset,
-            };
+            let line = Line { file, number, offset };
             offset += text.len() + 1;
             if !text.is_empty() && self.errors < MAX_ERRORS {
                 self.line(&line, text, path);
@@ -160,6 +142,11 @@ impl Reader<'_> {
     }
 
     fn line(&mut self, line: &Line, text: &[u8], path: &Path) {
+        if text.len() > MAX_LINE_BYTES {
+            let start = Text { bytes: Vec::new(), span: 0..1 };
+            let message = format!("line longer than {MAX_LINE_BYTES} bytes");
+            return self.line_error(line, &start, &message, None);
+        }
         let mut bytes = text.to_vec();
         bytes.push(b'\n');
         let options = self.options;
@@ -171,20 +158,14 @@ impl Reader<'_> {
             let value = (options.constant)(std::str::from_utf8(name).ok()?)?;
             Some(value.into_bytes())
         };
-        let lookup = Lookup {
-            variable: &variable,
-            constant: &constant,
-        };
+        let lookup = Lookup { variable: &variable, constant: &constant };
         let (statements, error) = parse_line(&bytes, lookup);
         let mut include: Option<Text> = None;
         for statement in &statements {
             match statement {
                 Statement::Section(name) => self.section(line, name),
                 Statement::Entry { name, value: None } => self.valueless(line, name),
-                Statement::Entry {
-                    name,
-                    value: Some(value),
-                } => {
+                Statement::Entry { name, value: Some(value) } => {
                     if name.bytes != b"include" {
                         self.entry(line, name, value);
                     } else if include.is_some() {
@@ -197,18 +178,12 @@ impl Reader<'_> {
             }
         }
         if let Some(error) = error {
-            let text = Text {
-                bytes: Vec::new(),
-                span: error.span,
-            };
-            let message = format!(
-                "PHP:  {} in Unknown on line {}",
-                error.message, error.scanner_line
-            );
+            let text = Text { bytes: Vec::new(), span: error.span };
+            let message = format!("PHP:  {} in Unknown on line {}", error.message, error.scanner_line);
             let sources = &self.written.sources;
             let mut diagnostic = sources.diagnostic(Level::Error, message, &line.span(&text));
             diagnostic.level = None;
-            diagnostic.help = Some("text with = ; & | ^ ~ ! ( ) or \" in it needs quotes".into());
+            diagnostic.help = error.help.map(str::to_string);
             self.report(diagnostic);
         } else if let Some(pattern) = include {
             self.include(line, &pattern, path);
@@ -289,13 +264,8 @@ impl Reader<'_> {
         };
         match parsed {
             Ok(parsed) => {
-                let setting = Setting {
-                    value: parsed,
-                    place: Some(Place {
-                        name: line.span(name),
-                        value: line.span(value),
-                    }),
-                };
+                let setting =
+                    Setting { value: parsed, place: Some(Place { name: line.span(name), value: line.span(value) }) };
                 self.settings().scalars.insert(id, setting);
             }
             Err(complaint) => {
@@ -379,51 +349,35 @@ impl Reader<'_> {
         };
         match parsed {
             Ok(value) => {
-                let item = Item {
-                    id,
-                    key: key.bytes.clone(),
-                    value,
-                    name_span: line.span(name),
-                };
+                let item = Item { id, key: key.bytes.clone(), value, name_span: line.span(name) };
                 Holds::<Pool>::settings(self).items.push(item);
             }
             Err(complaint) => {
                 let key = String::from_utf8_lossy(&key.bytes);
                 let message = format!("error while parsing '{shown}[{key}]' : {complaint}");
-                let help = kind
-                    .hint()
-                    .filter(|_| matches!(kind, Type::Map { flag: true }));
+                let help = kind.hint().filter(|_| matches!(kind, Type::Map { flag: true }));
                 self.line_error(line, value, &message, help);
             }
         }
     }
 
     fn include(&mut self, line: &Line, pattern: &Text, from: &Path) {
-        let full = paths::absolute(
-            &pattern.bytes,
-            None,
-            &self.options.compile_prefix,
-            self.options,
-        );
+        let full = paths::absolute(&pattern.bytes, None, &self.options.compile_prefix, self.options);
         let full = PathBuf::from(OsString::from_vec(full));
         let (shown, from, number) = (full.display(), from.display(), line.number);
         let problem = match files::expand(self.options.files, &full) {
-            Err(_) => Some((
-                Level::Error,
-                format!("Unable to globalize '{shown}' (ret=2) from {from} at line {number}."),
-            )),
+            Err(_) => {
+                Some((Level::Error, format!("Unable to globalize '{shown}' (ret=2) from {from} at line {number}.")))
+            }
             Ok(None) => Some((
                 Level::Warning,
-                format!(
-                    "Nothing matches the include pattern '{shown}' from {from} at line {number}."
-                ),
+                format!("Nothing matches the include pattern '{shown}' from {from} at line {number}."),
             )),
             Ok(Some(found)) => {
                 for file in found {
                     if self.errors < MAX_ERRORS && !self.file(&file) {
                         let file = file.display();
-                        let message =
-                            format!("Unable to include {file} from {from} at line {number}");
+                        let message = format!("Unable to include {file} from {from} at line {number}");
                         let span = line.span(pattern);
                         let sources = &self.written.sources;
                         self.report(sources.diagnostic(Level::Error, message, &span));

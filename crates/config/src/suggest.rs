@@ -77,44 +77,20 @@ mod tests {
         let help = |name: &str, section| suggest(name.as_bytes(), section, false);
         let said = |text: &str| Some(text.to_string());
         use Section::{Global, Pool};
-        assert_eq!(
-            help("pm.max_childrn", Pool),
-            said("did you mean 'pm.max_children'?")
-        );
-        assert_eq!(
-            help("PM.Max_Childrn", Pool),
-            said("did you mean 'pm.max_children'?")
-        );
-        assert_eq!(
-            help("rlimit_file", Global),
-            said("did you mean 'rlimit_files'?")
-        );
-        assert_eq!(
-            help("php_vaule", Pool),
-            said("did you mean 'php_value[NAME]'?")
-        );
-        assert_eq!(
-            help("daemonise", Pool),
-            said("did you mean 'daemonize'? It belongs in the section [global]")
-        );
-        assert_eq!(
-            help("listen", Global),
-            said("'listen' belongs in a pool's section, such as [www]")
-        );
+        assert_eq!(help("pm.max_childrn", Pool), said("did you mean 'pm.max_children'?"));
+        assert_eq!(help("PM.Max_Childrn", Pool), said("did you mean 'pm.max_children'?"));
+        assert_eq!(help("rlimit_file", Global), said("did you mean 'rlimit_files'?"));
+        assert_eq!(help("php_vaule", Pool), said("did you mean 'php_value[NAME]'?"));
+        assert_eq!(help("daemonise", Pool), said("did you mean 'daemonize'? It belongs in the section [global]"));
+        assert_eq!(help("listen", Global), said("'listen' belongs in a pool's section, such as [www]"));
         assert_eq!(help("env", Pool), said("write env[NAME] = …"));
         assert_eq!(help("# pid", Global), said("comments start with ';'"));
-        assert_eq!(
-            help("Include", Pool),
-            said("write include in lower case and without brackets")
-        );
+        assert_eq!(help("Include", Pool), said("write include in lower case and without brackets"));
         assert_eq!(help("entirely_different", Pool), None);
         assert_eq!(help(&"x".repeat(1 << 20), Pool), None);
         let brackets = |name: &str| suggest(name.as_bytes(), Pool, true);
         assert_eq!(brackets("user"), said("'user' takes no brackets"));
         assert_eq!(brackets("ENV"), said("write 'env' in lower case"));
-        assert_eq!(
-            brackets("php_values"),
-            said("did you mean 'php_value[NAME]'?")
-        );
+        assert_eq!(brackets("php_values"), said("did you mean 'php_value[NAME]'?"));
     }
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, AllowedClients, Config, CoreLimit, EmergencyRestart, EnvValue, ErrorLog,
-    ExecutionClock, Global, Listen, ListenAddress, PhpValue, Ping, Pool, ProcessManager,
+    AccessLog, AllowedClients, Config, CoreLimit, EmergencyRestart, EnvValue, ErrorLog, ExecutionClock, Global, Listen,
+    ListenAddress, PhpValue, Ping, Pool, ProcessManager,
 };
 use crate::diagnostic::Level;
 use crate::number;
@@ -46,19 +46,14 @@ fn global(settings: &Settings<G>) -> Global {
         log_limit: settings.integer(G::LogLimit).unsigned_abs() as usize,
         emergency_restart: threshold
             .zip(interval)
-            .map(|(threshold, interval)| EmergencyRestart {
-                threshold,
-                interval,
-            }),
+            .map(|(threshold, interval)| EmergencyRestart { threshold, interval }),
         process_control_timeout: time(settings, G::ProcessControlTimeout).unwrap_or_default(),
         process_max: count(settings, G::ProcessMax),
         process_priority: priority_of(settings.value(G::ProcessPriority)),
         daemonize: settings.boolean(G::Daemonize),
         rlimit_files: count(settings, G::RlimitFiles),
         rlimit_core: core_limit(settings, G::RlimitCore),
-        events_mechanism: MECHANISMS
-            .into_iter()
-            .find(|name| name.as_bytes().eq_ignore_ascii_case(&mechanism)),
+        events_mechanism: MECHANISMS.into_iter().find(|name| name.as_bytes().eq_ignore_ascii_case(&mechanism)),
         systemd_interval: time(settings, G::SystemdInterval),
     }
 }
@@ -109,8 +104,7 @@ fn pool(written: &WrittenPool) -> Pool {
         request_slowlog_timeout: time(settings, P::RequestSlowlogTimeout),
         request_slowlog_trace_depth: number(P::RequestSlowlogTraceDepth),
         request_terminate_timeout: time(settings, P::RequestTerminateTimeout),
-        request_terminate_timeout_track_finished: settings
-            .boolean(P::RequestTerminateTimeoutTrackFinished),
+        request_terminate_timeout_track_finished: settings.boolean(P::RequestTerminateTimeoutTrackFinished),
         rlimit_files: count(settings, P::RlimitFiles),
         rlimit_core: core_limit(settings, P::RlimitCore),
         chroot: path(P::Chroot),
@@ -128,8 +122,7 @@ fn pool(written: &WrittenPool) -> Pool {
         request_params_limit: bytes(P::RequestParamsLimit),
         request_body_min_rate: NonZeroU64::new(settings.size(P::RequestBodyMinRate)),
         response_timeout: time(settings, P::ResponseTimeout),
-        connection_max_requests: u16::try_from(number(P::ConnectionMaxRequests))
-            .unwrap_or(u16::MAX),
+        connection_max_requests: u16::try_from(number(P::ConnectionMaxRequests)).unwrap_or(u16::MAX),
         max_execution_clock: match settings.integer(P::MaxExecutionClock) {
             0 => ExecutionClock::Cpu,
             _ => ExecutionClock::Wall,
@@ -157,10 +150,8 @@ fn listen(settings: &Settings<P>) -> Listen {
         acl_users: names(P::ListenAclUsers),
         acl_groups: names(P::ListenAclGroups),
         allowed_clients: clients.map(|text| {
-            let (addresses, wrong): (Vec<_>, Vec<_>) = text
-                .split(',')
-                .map(|name| name.parse().map_err(|_| name.to_string()))
-                .partition(Result::is_ok);
+            let (addresses, wrong): (Vec<_>, Vec<_>) =
+                text.split(',').map(|name| name.parse().map_err(|_| name.to_string())).partition(Result::is_ok);
             AllowedClients {
                 addresses: addresses.into_iter().flatten().collect(),
                 wrong: wrong.into_iter().filter_map(Result::err).collect(),
@@ -198,9 +189,7 @@ fn php_values(settings: &Settings<P>) -> Vec<PhpValue> {
             flag: item.id == flag,
         })
     };
-    group(P::PhpValue, P::PhpFlag, false)
-        .chain(group(P::PhpAdminValue, P::PhpAdminFlag, true))
-        .collect()
+    group(P::PhpValue, P::PhpFlag, false).chain(group(P::PhpAdminValue, P::PhpAdminFlag, true)).collect()
 }
 
 /// A time that is set; 0 and less are not.
@@ -225,10 +214,7 @@ fn core_limit<Id: Table>(settings: &Settings<Id>, id: Id) -> Option<CoreLimit> {
 fn list(settings: &Settings<P>, id: P, separators: &[u8]) -> Vec<Vec<u8>> {
     let text = settings.filled(id).unwrap_or_default();
     let parts = text.split(|b| separators.contains(b));
-    parts
-        .filter(|part| !part.is_empty())
-        .map(<[u8]>::to_vec)
-        .collect()
+    parts.filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
 /// Text that validation found to be UTF-8.

@@ -27,10 +27,7 @@ impl fmt::Display for NotActedOn {
         let (file, line) = (self.location.file.display(), self.location.line);
         match (self.value, self.directive.acted_on) {
             (Some(value), ActedOn::Only(word)) => {
-                write!(
-                    f,
-                    "[{file}:{line}] '{name} = {value}' is not acted on yet, it runs as {word}"
-                )
+                write!(f, "[{file}:{line}] '{name} = {value}' is not acted on yet, it runs as {word}")
             }
             _ => write!(f, "[{file}:{line}] '{name}' is not acted on yet"),
         }
@@ -51,29 +48,15 @@ impl Config {
         }
         pools.sort_by_key(|(id, _)| *id);
         let found = found.into_iter().map(|(_, unused)| unused);
-        found
-            .chain(pools.into_iter().map(|(_, unused)| unused))
-            .collect()
+        found.chain(pools.into_iter().map(|(_, unused)| unused)).collect()
     }
 
-    fn collect<Id: Table>(
-        &self,
-        settings: &Settings<Id>,
-        seen: &mut BTreeSet<Id>,
-        found: &mut Vec<(Id, NotActedOn)>,
-    ) {
+    fn collect<Id: Table>(&self, settings: &Settings<Id>, seen: &mut BTreeSet<Id>, found: &mut Vec<(Id, NotActedOn)>) {
         let mut add = |id: Id, value: Option<&'static str>, span: &Span| {
             if seen.insert(id) {
                 let location = self.written.sources.location(span);
                 let directive = id.directive();
-                found.push((
-                    id,
-                    NotActedOn {
-                        directive,
-                        value,
-                        location,
-                    },
-                ));
+                found.push((id, NotActedOn { directive, value, location }));
             }
         };
         for (&id, setting) in &settings.scalars {

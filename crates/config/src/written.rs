@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Level, Location, Snippet};
 use crate::directive::Value;
@@ -25,7 +26,7 @@ pub(crate) struct Span {
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 /// All files that were read.
@@ -93,10 +94,7 @@ pub(crate) struct Settings<Id> {
 
 impl<Id> Default for Settings<Id> {
     fn default() -> Self {
-        Settings {
-            scalars: BTreeMap::new(),
-            items: Vec::new(),
-        }
+        Settings { scalars: BTreeMap::new(), items: Vec::new() }
     }
 }
 

@@ -5,114 +5,36 @@ use crate::directive::{Choice, Type};
 
 /// Words for `log_level`, with zlog's numbers.
 pub(crate) const LOG_LEVELS: &[Choice] = &[
-    Choice {
-        name: "debug",
-        number: 1,
-    },
-    Choice {
-        name: "notice",
-        number: 2,
-    },
-    Choice {
-        name: "warning",
-        number: 3,
-    },
-    Choice {
-        name: "warn",
-        number: 3,
-    },
-    Choice {
-        name: "error",
-        number: 4,
-    },
-    Choice {
-        name: "alert",
-        number: 5,
-    },
+    Choice { name: "debug", number: 1 },
+    Choice { name: "notice", number: 2 },
+    Choice { name: "warning", number: 3 },
+    Choice { name: "warn", number: 3 },
+    Choice { name: "error", number: 4 },
+    Choice { name: "alert", number: 5 },
 ];
 
 /// Words for `syslog.facility`, with the numbers of Linux's `syslog.h`.
 const FACILITIES: &[Choice] = &[
-    Choice {
-        name: "AUTH",
-        number: 4 << 3,
-    },
-    Choice {
-        name: "AUTHPRIV",
-        number: 10 << 3,
-    },
-    Choice {
-        name: "CRON",
-        number: 9 << 3,
-    },
-    Choice {
-        name: "DAEMON",
-        number: 3 << 3,
-    },
-    Choice {
-        name: "FTP",
-        number: 11 << 3,
-    },
-    Choice {
-        name: "KERN",
-        number: 0,
-    },
-    Choice {
-        name: "LPR",
-        number: 6 << 3,
-    },
-    Choice {
-        name: "MAIL",
-        number: 2 << 3,
-    },
-    Choice {
-        name: "NEWS",
-        number: 7 << 3,
-    },
-    Choice {
-        name: "SYSLOG",
-        number: 5 << 3,
-    },
-    Choice {
-        name: "USER",
-        number: 1 << 3,
-    },
-    Choice {
-        name: "UUCP",
-        number: 8 << 3,
-    },
-    Choice {
-        name: "LOCAL0",
-        number: 16 << 3,
-    },
-    Choice {
-        name: "LOCAL1",
-        number: 17 << 3,
-    },
-    Choice {
-        name: "LOCAL2",
-        number: 18 << 3,
-    },
-    Choice {
-        name: "LOCAL3",
-        number: 19 << 3,
-    },
-    Choice {
-        name: "LOCAL4",
-        number: 20 << 3,
-    },
-    Choice {
-        name: "LOCAL5",
-        number: 21 << 3,
-    },
-    Choice {
-        name: "LOCAL6",
-        number: 22 << 3,
-    },
-    Choice {
-        name: "LOCAL7",
-        number: 23 << 3,
-    },
+    Choice { name: "AUTH", number: 4 << 3 },
+    Choice { name: "AUTHPRIV", number: 10 << 3 },
+    Choice { name: "CRON", number: 9 << 3 },
+    Choice { name: "DAEMON", number: 3 << 3 },
+    Choice { name: "FTP", number: 11 << 3 },
+    Choice { name: "KERN", number: 0 },
+    Choice { name: "LPR", number: 6 << 3 },
+    Choice { name: "MAIL", number: 2 << 3 },
+    Choice { name: "NEWS", number: 7 << 3 },
+    Choice { name: "SYSLOG", number: 5 << 3 },
+    Choice { name: "USER", number: 1 << 3 },
+    Choice { name: "UUCP", number: 8 << 3 },
+    Choice { name: "LOCAL0", number: 16 << 3 },
+    Choice { name: "LOCAL1", number: 17 << 3 },
+    Choice { name: "LOCAL2", number: 18 << 3 },
+    Choice { name: "LOCAL3", number: 19 << 3 },
+    Choice { name: "LOCAL4", number: 20 << 3 },
+    Choice { name: "LOCAL5", number: 21 << 3 },
+    Choice { name: "LOCAL6", number: 22 << 3 },
+    Choice { name: "LOCAL7", number: 23 << 3 },
 ];
 
 table! { Global, Global;

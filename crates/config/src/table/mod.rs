@@ -89,6 +89,3 @@ impl Table for Pool {
         &Self::TABLE[self as usize]
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,31 +5,13 @@ use crate::directive::{Choice, Type};
 
 /// Words for `pm`, with php-fpm's numbers.
 const PROCESS_MANAGERS: &[Choice] = &[
-    Choice {
-        name: "static",
-        number: 1,
-    },
-    Choice {
-        name: "dynamic",
-        number: 2,
-    },
-    Choice {
-        name: "ondemand",
-        number: 3,
-    },
+    Choice { name: "static", number: 1 },
+    Choice { name: "dynamic", number: 2 },
+    Choice { name: "ondemand", number: 3 },
 ];
 
 /// Words for `max_execution_clock`.
-const CLOCKS: &[Choice] = &[
-    Choice {
-        name: "cpu",
-        number: 0,
-    },
-    Choice {
-        name: "wall",
-        number: 1,
-    },
-];
+const CLOCKS: &[Choice] = &[Choice { name: "cpu", number: 0 }, Choice { name: "wall", number: 1 }];
 
 table! { Pool, Pool;
     Prefix = "prefix": Type::Path, -, yes,

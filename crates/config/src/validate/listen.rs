@@ -31,17 +31,12 @@ pub(crate) fn parse(address: &[u8]) -> Result<ListenAddress, String> {
     }
     .ok_or_else(|| format!("invalid port value '{port}'"))?;
     let host = host.map(|host| {
-        let inner = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         inner.unwrap_or(host)
     });
     match host {
         Some("") => Err(format!("the listen address '{text}' has no host")),
-        host => Ok(ListenAddress::Tcp {
-            host: host.map(str::to_string),
-            port,
-        }),
+        host => Ok(ListenAddress::Tcp { host: host.map(str::to_string), port }),
     }
 }
 
@@ -61,10 +56,7 @@ mod tests {
         assert_eq!(parse(b"::1:9000"), tcp(Some("::1"), 9000));
         assert_eq!(parse(b"localhost:80"), tcp(Some("localhost"), 80));
         assert_eq!(parse(b"9000"), tcp(None, 9000));
-        assert_eq!(
-            parse(b"/run/a.sock"),
-            Ok(ListenAddress::Unix("/run/a.sock".into()))
-        );
+        assert_eq!(parse(b"/run/a.sock"), Ok(ListenAddress::Unix("/run/a.sock".into())));
     }
 
     #[test]
@@ -76,10 +68,7 @@ mod tests {
             ("127.0.0.1:80x", "invalid port value '80x'"),
             ("127.0.0.1:+80", "invalid port value '+80'"),
             ("127.0.0.1:", "invalid port value ''"),
-            (
-                "99999999999999999999",
-                "invalid port value '99999999999999999999'",
-            ),
+            ("99999999999999999999", "invalid port value '99999999999999999999'"),
             (":9000", "the listen address ':9000' has no host"),
             ("[]:9000", "the listen address '[]:9000' has no host"),
         ] {
@@ -90,10 +79,7 @@ mod tests {
     #[test]
     fn an_address_prints_as_it_can_be_written() {
         for text in ["[::1]:9000", "127.0.0.1:9000", "9000", "/run/a.sock"] {
-            assert_eq!(
-                parse(text.as_bytes()).map(|a| a.to_string()),
-                Ok(text.into())
-            );
+            assert_eq!(parse(text.as_bytes()).map(|a| a.to_string()), Ok(text.into()));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! missing is filled in. Where php-fpm stops at the first error, all are collected.
 
 mod listen;
+mod manager;
 mod pool;
 
 use std::collections::HashMap;
@@ -41,12 +42,7 @@ pub(crate) fn validate(
     diagnostics: Vec<Diagnostic>,
     options: &LoadOptions<'_>,
 ) -> Result<(Written, Vec<Diagnostic>), Invalid> {
-    let mut validator = Validator {
-        written,
-        options,
-        diagnostics,
-        late: Vec::new(),
-    };
+    let mut validator = Validator { written, options, diagnostics, late: Vec::new() };
     validator.global();
     if validator.written.pools.is_empty() {
         let message = "No pool defined. at least one pool section must be specified in config file";
@@ -58,16 +54,11 @@ pub(crate) fn validate(
     validator.listen_twice();
     validator.access_formats();
     let mut diagnostics = validator.diagnostics;
-    let closing = diagnostics
-        .iter()
-        .any(Diagnostic::is_error)
-        .then(|| "failed to post process the configuration".to_string());
+    let closing =
+        diagnostics.iter().any(Diagnostic::is_error).then(|| "failed to post process the configuration".to_string());
     diagnostics.extend(validator.late);
     if diagnostics.iter().any(Diagnostic::is_error) {
-        return Err(Invalid {
-            diagnostics,
-            closing,
-        });
+        return Err(Invalid { diagnostics, closing });
     }
     Ok((validator.written, diagnostics))
 }
@@ -167,12 +158,7 @@ impl Validator<'_> {
         });
         let status = pools.map(|(index, pool)| {
             let address = pool.settings.filled(Pool::PmStatusListen);
-            (
-                index,
-                format!("{}_status", pool.name),
-                address,
-                Pool::PmStatusListen,
-            )
+            (index, format!("{}_status", pool.name), address, Pool::PmStatusListen)
         });
         let listeners: Vec<_> = main.chain(status).collect();
         let mut first: HashMap<&[u8], usize> = HashMap::new();

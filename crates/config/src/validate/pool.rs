@@ -34,18 +34,11 @@ const TRACE_DEPTH: i32 = 20;
 /// Smallest `thread_stack_size`, in bytes: PHP does not start on less.
 const MIN_STACK: u64 = 256 << 10;
 
-/// `pm` in php-fpm's numbers.
-const DYNAMIC: i32 = 2;
-const ONDEMAND: i32 = 3;
-
 impl Validator<'_> {
     pub(super) fn pool(&mut self, pool: usize) {
         self.pool_prefix(pool);
         self.pool_names(pool);
-        if !self.settings(pool).is_set(Pool::User)
-            && self.options.is_root
-            && !self.options.root_allowed
-        {
+        if !self.settings(pool).is_set(Pool::User) && self.options.is_root && !self.options.root_allowed {
             self.header(pool, Level::Alert, "user has not been defined");
         }
         self.pool_listen(pool);
@@ -65,11 +58,11 @@ impl Validator<'_> {
         self.pool_own(pool);
     }
 
-    fn settings(&self, pool: usize) -> &Settings<Pool> {
+    pub(super) fn settings(&self, pool: usize) -> &Settings<Pool> {
         &self.written.pools[pool].settings
     }
 
-    fn put(&mut self, pool: usize, id: Pool, value: Value) {
+    pub(super) fn put(&mut self, pool: usize, id: Pool, value: Value) {
         self.written.pools[pool].settings.put(id, value);
     }
 
@@ -81,13 +74,13 @@ impl Validator<'_> {
     }
 
     /// A message about what a pool lacks.
-    fn header(&mut self, pool: usize, level: Level, message: &str) {
+    pub(super) fn header(&mut self, pool: usize, level: Level, message: &str) {
         let span = self.written.pools[pool].header.clone();
         self.tell(pool, &span, level, message);
     }
 
     /// A message about a directive's value, or about the pool if it is not written.
-    fn value(&mut self, pool: usize, id: Pool, level: Level, message: &str) {
+    pub(super) fn value(&mut self, pool: usize, id: Pool, level: Level, message: &str) {
         let span = self.settings(pool).span(id).cloned();
         let span = span.unwrap_or_else(|| self.written.pools[pool].header.clone());
         self.tell(pool, &span, level, message);
@@ -112,10 +105,7 @@ impl Validator<'_> {
         let default = &self.options.compile_prefix;
         let prefix = paths::absolute(&prefix, None, default, self.options);
         let missing = !self.is_directory(&prefix);
-        let message = format!(
-            "the prefix '{}' does not exist or is not a directory",
-            String::from_utf8_lossy(&prefix)
-        );
+        let message = format!("the prefix '{}' does not exist or is not a directory", String::from_utf8_lossy(&prefix));
         self.put(pool, Pool::Prefix, Value::Text(prefix));
         if missing {
             self.value(pool, Pool::Prefix, Level::Error, &message);
@@ -144,12 +134,7 @@ impl Validator<'_> {
 
     fn pool_listen(&mut self, pool: usize) {
         match self.settings(pool).filled(Pool::Listen) {
-            None => self.value(
-                pool,
-                Pool::Listen,
-                Level::Alert,
-                "no listen address have been defined!",
-            ),
+            None => self.value(pool, Pool::Listen, Level::Alert, "no listen address have been defined!"),
             Some(address) => {
                 let full = match listen::is_tcp(&address) {
                     true => address,
@@ -196,10 +181,7 @@ impl Validator<'_> {
             let cut = String::from_utf8_lossy(&address).into_owned();
             let (level, message) = match self.options.testing {
                 true => (Level::Error, message),
-                false => (
-                    Level::Warning,
-                    format!("{message}, trying cut socket path instead '{cut}'"),
-                ),
+                false => (Level::Warning, format!("{message}, trying cut socket path instead '{cut}'")),
             };
             let diagnostic = self.at(level, message, self.settings(pool).span(id));
             self.late.push(diagnostic);
@@ -209,111 +191,6 @@ impl Validator<'_> {
             self.late.push(diagnostic);
         }
         self.put(pool, id, Value::Text(address));
-    }
-
-    fn pool_manager(&mut self, pool: usize) {
-        let number = |id| self.settings(pool).integer(id);
-        let manager = number(Pool::Pm);
-        let max = number(Pool::PmMaxChildren);
-        if manager == 0 {
-            let message = "the process manager is missing (static, dynamic or ondemand)";
-            self.header(pool, Level::Alert, message);
-        }
-        if max < 1 {
-            let message = "pm.max_children must be a positive value";
-            self.value(pool, Pool::PmMaxChildren, Level::Alert, message);
-        }
-        match manager {
-            DYNAMIC => self.pool_dynamic(pool, max),
-            ONDEMAND => self.pool_ondemand(pool),
-            _ => {}
-        }
-    }
-
-    fn pool_dynamic(&mut self, pool: usize, children: i32) {
-        let number = |id| self.settings(pool).integer(id);
-        let min = number(Pool::PmMinSpareServers);
-        let max = number(Pool::PmMaxSpareServers);
-        let start = number(Pool::PmStartServers);
-        let rate = number(Pool::PmMaxSpawnRate);
-        let mut problem = None;
-        for (id, spare) in [
-            (Pool::PmMinSpareServers, min),
-            (Pool::PmMaxSpareServers, max),
-        ] {
-            if spare <= 0 {
-                let name = id.directive().name;
-                let message = format!("{name}({spare}) must be a positive value");
-                self.value(pool, id, Level::Alert, &message);
-                problem = Some(());
-            }
-        }
-        // The rules that follow compare numbers that must make sense first.
-        if problem.is_none() && children > 0 {
-            if min > children || max > children {
-                let id = match min > children {
-                    true => Pool::PmMinSpareServers,
-                    false => Pool::PmMaxSpareServers,
-                };
-                let message = format!(
-                    "pm.min_spare_servers({min}) and pm.max_spare_servers({max}) cannot be greater \
-                     than pm.max_children({children})"
-                );
-                self.value(pool, id, Level::Alert, &message);
-            } else if max < min {
-                let message = format!(
-                    "pm.max_spare_servers({max}) must not be less than pm.min_spare_servers({min})"
-                );
-                self.value(pool, Pool::PmMaxSpareServers, Level::Alert, &message);
-            } else if start <= 0 {
-                let start = min + (max - min) / 2;
-                let message = format!("pm.start_servers is not set. It's been set to {start}.");
-                self.value(pool, Pool::PmStartServers, Level::Notice, &message);
-                self.put(pool, Pool::PmStartServers, Value::Integer(start));
-            } else if start < min || start > max {
-                let message = format!(
-                    "pm.start_servers({start}) must not be less than pm.min_spare_servers({min}) \
-                     and not greater than pm.max_spare_servers({max})"
-                );
-                self.value(pool, Pool::PmStartServers, Level::Alert, &message);
-            }
-        }
-        if rate < 1 {
-            let message = "pm.max_spawn_rate must be a positive value";
-            self.value(pool, Pool::PmMaxSpawnRate, Level::Alert, message);
-        }
-    }
-
-    fn pool_ondemand(&mut self, pool: usize) {
-        if self
-            .mechanism()
-            .is_some_and(|mechanism| mechanism != "epoll")
-        {
-            let message = "ondemand process manager can ONLY be used when events.mechanism is \
-                           either epoll (Linux) or kqueue (*BSD).";
-            self.value(pool, Pool::Pm, Level::Alert, message);
-        }
-        let timeout = self.settings(pool).integer(Pool::PmProcessIdleTimeout);
-        if timeout < 1 {
-            let message = format!("pm.process_idle_timeout({timeout}s) must be greater than 0s");
-            self.value(pool, Pool::PmProcessIdleTimeout, Level::Alert, &message);
-        }
-        let backlog = self.settings(pool).integer(Pool::ListenBacklog);
-        if backlog < -1 {
-            let message = format!(
-                "listen.backlog({backlog}) was too low for the ondemand process manager. I updated \
-                 it for you to -1."
-            );
-            self.value(pool, Pool::ListenBacklog, Level::Warning, &message);
-            self.put(pool, Pool::ListenBacklog, Value::Integer(-1));
-        }
-        for id in [
-            Pool::PmStartServers,
-            Pool::PmMinSpareServers,
-            Pool::PmMaxSpareServers,
-        ] {
-            self.put(pool, id, Value::Integer(0));
-        }
     }
 
     fn pool_status(&mut self, pool: usize) {
@@ -378,10 +255,7 @@ impl Validator<'_> {
             true => number(Pool::RequestSlowlogTraceDepth),
             false => 0,
         };
-        for (id, wanted) in [
-            (Pool::RequestSlowlogTimeout, slow),
-            (Pool::RequestSlowlogTraceDepth, depth),
-        ] {
+        for (id, wanted) in [(Pool::RequestSlowlogTimeout, slow), (Pool::RequestSlowlogTraceDepth, depth)] {
             if wanted != 0 && no_log {
                 let name = id.directive().name;
                 let message = format!("'slowlog' must be specified for use with '{name}'");
@@ -397,8 +271,7 @@ impl Validator<'_> {
             }
         }
         if depth < 0 {
-            let message =
-                format!("'request_slowlog_trace_depth' ({depth}) must be a positive value");
+            let message = format!("'request_slowlog_trace_depth' ({depth}) must be a positive value");
             self.value(pool, Pool::RequestSlowlogTraceDepth, Level::Error, &message);
         } else if depth == 0 {
             let depth = Value::Integer(TRACE_DEPTH);
@@ -431,7 +304,11 @@ impl Validator<'_> {
                 full.pop();
                 full
             }
-            Some(rest) => self.full(pool, &[b"/", rest].concat()[1..]),
+            Some(rest) => {
+                let prefix = self.settings(pool).text(Pool::Prefix);
+                let default = &self.options.compile_prefix;
+                paths::below(rest, prefix.as_deref(), default, self.options)
+            }
             None if chroot.windows(TOKEN.len()).any(|part| part == TOKEN) => {
                 let message = "'$prefix' must be use at the beginning of the value";
                 let span = self.settings(pool).span(Pool::Chroot);
@@ -446,9 +323,7 @@ impl Validator<'_> {
     fn directory(&mut self, pool: usize, id: Pool, path: Vec<u8>, chroot: Option<Vec<u8>>) {
         let name = id.directive().name;
         let shown = String::from_utf8_lossy(&path).into_owned();
-        let inside = chroot
-            .as_ref()
-            .map(|root| [root, &b"/"[..], &path].concat());
+        let inside = chroot.as_ref().map(|root| [root, &b"/"[..], &path].concat());
         let problem = if path.first() != Some(&b'/') {
             Some(format!("the {name} path '{shown}' must start with a '/'"))
         } else if self.is_directory(inside.as_ref().unwrap_or(&path)) {
@@ -461,9 +336,7 @@ impl Validator<'_> {
                  exist or is not a directory"
             ))
         } else {
-            Some(format!(
-                "the {name} path '{shown}' does not exist or is not a directory"
-            ))
+            Some(format!("the {name} path '{shown}' does not exist or is not a directory"))
         };
         self.put(pool, id, Value::Text(path));
         if let Some(message) = problem {
@@ -505,8 +378,7 @@ impl Validator<'_> {
             self.value(pool, Pool::ResponseTimeout, Level::Alert, &message);
         }
         if !(1..=i32::from(u16::MAX)).contains(&requests) {
-            let message =
-                format!("connection_max_requests({requests}) must be between 1 and 65535");
+            let message = format!("connection_max_requests({requests}) must be between 1 and 65535");
             self.value(pool, Pool::ConnectionMaxRequests, Level::Alert, &message);
         }
         if stack != 0 && stack < MIN_STACK {

@@ -14,7 +14,14 @@
 //! Value, Section, Offset, Fallback --'"'--> Quotes --'"'--> back
 //! ```
 
+mod rules;
+
 use std::ops::Range;
+
+use rules::{
+    blanks, closing_quote, count, count_newlines, is_fallback, is_label, is_section, is_value, keyword, newline,
+    quoted_length, run_of, trim_name, unescape, word,
+};
 
 /// Kinds of tokens, named as in `zend_ini_parser.y`; the names show in syntax errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,14 +97,8 @@ enum State {
 /// Splits `line` (with its newline) into tokens; the last is [`Kind::End`]. A byte 0 ends the line
 /// with [`Kind::Char`]`(0)`: the grammar takes it nowhere.
 pub(crate) fn tokenize(line: &[u8]) -> Vec<Token> {
-    let mut lexer = Lexer {
-        line,
-        at: 0,
-        state: State::Initial,
-        stack: Vec::new(),
-        scanner_line: 1,
-        tokens: Vec::new(),
-    };
+    let mut lexer =
+        Lexer { line, at: 0, state: State::Initial, stack: Vec::new(), scanner_line: 1, tokens: Vec::new() };
     if line.starts_with(b"\xef\xbb\xbf") && line.len() > 3 {
         lexer.at = 3;
     }
@@ -158,12 +159,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn push(&mut self, kind: Kind, span: Range<usize>, text: Vec<u8>) {
-        self.tokens.push(Token {
-            kind,
-            span,
-            text,
-            scanner_line: self.scanner_line,
-        });
+        self.tokens.push(Token { kind, span, text, scanner_line: self.scanner_line });
     }
 
     /// Takes `length` bytes as a token whose text is those bytes.
@@ -192,7 +188,7 @@ impl<'a> Lexer<'a> {
         let after = &self.rest()[blanks..];
         match after.first() {
             Some(b'=') => {
-                let length = blanks + 1 + self::blanks(&after[1..]);
+                let length = blanks + 1 + rules::blanks(&after[1..]);
                 self.state = State::Value;
                 return self.emit(Kind::Char(b'='), length, Vec::new());
             }
@@ -206,7 +202,7 @@ impl<'a> Lexer<'a> {
         }
         let label = count(self.rest(), is_label);
         if self.rest()[label..].first() == Some(&b'[') && label > 0 {
-            let length = label + 1 + self::blanks(&self.rest()[label + 1..]);
+            let length = label + 1 + rules::blanks(&self.rest()[label + 1..]);
             let name = trim_name(&self.rest()[..label]);
             self.state = State::Offset;
             return self.emit(Kind::Offset, length, name);
@@ -249,7 +245,7 @@ impl<'a> Lexer<'a> {
                 return self.emit(Kind::EndOfLine, 0, Vec::new());
             }
             c @ (b'&' | b'|' | b'^' | b'~' | b'(' | b')' | b'!') => {
-                let length = 1 + self::blanks(&rest[1..]);
+                let length = 1 + rules::blanks(&rest[1..]);
                 return self.emit(Kind::Char(c), length, Vec::new());
             }
             _ if rest.starts_with(b"${") => return self.open_variable(),
@@ -349,10 +345,7 @@ impl<'a> Lexer<'a> {
         if label == 0 {
             return self.foreign();
         }
-        let length = rest[..label]
-            .windows(2)
-            .position(|pair| pair == b":-")
-            .unwrap_or(label);
+        let length = rest[..label].windows(2).position(|pair| pair == b":-").unwrap_or(label);
         let name = trim_name(&rest[..length]);
         self.emit(Kind::VarName, length, name)
     }
@@ -425,159 +418,4 @@ impl<'a> Lexer<'a> {
         }
         self.end()
     }
-}
-
-/// Where the single quote at the start closes, if there is something between.
-fn closing_quote(rest: &[u8]) -> Option<usize> {
-    match rest[1..].iter().position(|&b| b == b'\'') {
-        Some(0) | None => None,
-        Some(length) => Some(length + 1),
-    }
-}
-
-fn count(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
-    bytes
-        .iter()
-        .position(|&b| !belongs(b))
-        .unwrap_or(bytes.len())
-}
-
-fn blanks(bytes: &[u8]) -> usize {
-    count(bytes, |b| b == b' ' || b == b'\t')
-}
-
-/// Length of the newline at the start: `\r\n`, `\n`, `\r`, or none.
-fn newline(bytes: &[u8]) -> usize {
-    match bytes {
-        [b'\r', b'\n', ..] => 2,
-        [b'\r' | b'\n', ..] => 1,
-        _ => 0,
-    }
-}
-
-fn is_label(b: u8) -> bool {
-    !b"=\n\r\t;&|^$~(){}!\"[".contains(&b)
-}
-
-fn is_value(b: u8) -> bool {
-    !b"$= \t\n\r;&|^~()!\"'\0".contains(&b)
-}
-
-fn is_section(b: u8) -> bool {
-    !b"$\n\r;\"']\\".contains(&b)
-}
-
-fn is_fallback(b: u8) -> bool {
-    !b"$\n\r;\"'}\\".contains(&b)
-}
-
-/// Length of a run of plain characters, `$x` pairs (any x but '{'), and, where a backslash is not
-/// plain, of backslash pairs.
-fn run_of(bytes: &[u8], plain: impl Fn(u8) -> bool) -> usize {
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b if plain(b) => at += 1,
-            b'$' => match bytes.get(at + 1) {
-                None | Some(b'{' | 0) => break,
-                Some(b'\\') if at + 2 < bytes.len() => at += 3,
-                Some(_) => at += 2,
-            },
-            b'\\' if at + 1 < bytes.len() => at += 2,
-            _ => break,
-        }
-    }
-    at
-}
-
-/// `true`, `on`, `yes`, … with trailing blanks at the start of `bytes`, and their length.
-fn keyword(bytes: &[u8]) -> Option<(Kind, usize)> {
-    const WORDS: [(&[u8], Kind); 8] = [
-        (b"true", Kind::True),
-        (b"on", Kind::True),
-        (b"yes", Kind::True),
-        (b"false", Kind::False),
-        (b"off", Kind::False),
-        (b"none", Kind::False),
-        (b"no", Kind::False),
-        (b"null", Kind::Null),
-    ];
-    WORDS.iter().find_map(|(word, kind)| {
-        let head = bytes.get(..word.len())?;
-        head.eq_ignore_ascii_case(word)
-            .then(|| (*kind, word.len() + blanks(&bytes[word.len()..])))
-    })
-}
-
-/// Constant, number or string: the longest run decides.
-fn word(run: &[u8]) -> Kind {
-    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
-    let digits = |bytes: &[u8]| count(bytes, |b| b.is_ascii_digit());
-    if letter(run[0]) && run.iter().all(|&b| letter(b) || b.is_ascii_digit()) {
-        return Kind::Constant;
-    }
-    let whole = run.strip_prefix(b"-").unwrap_or(run);
-    if !whole.is_empty() && digits(whole) == whole.len() {
-        return Kind::Number;
-    }
-    let before = digits(run);
-    if run.get(before) == Some(&b'.')
-        && run.len() > 1
-        && before + 1 + digits(&run[before + 1..]) == run.len()
-    {
-        return Kind::Number;
-    }
-    Kind::String
-}
-
-/// Blanks around a name are not part of it.
-fn trim_name(name: &[u8]) -> Vec<u8> {
-    let start = blanks(name);
-    let end = name.len() - count_back(&name[start..]);
-    name[start..end].to_vec()
-}
-
-fn count_back(name: &[u8]) -> usize {
-    name.iter()
-        .rev()
-        .take_while(|&&b| b == b' ' || b == b'\t')
-        .count()
-}
-
-fn count_newlines(bytes: &[u8]) -> u32 {
-    bytes.iter().filter(|&&b| b == b'\n').count() as u32
-}
-
-/// Length of what stands before the closing quote, a `${` or the end.
-fn quoted_length(rest: &[u8]) -> usize {
-    let mut at = 0;
-    while at < rest.len() {
-        match rest[at] {
-            b'"' => return at,
-            b'$' if rest.get(at + 1) == Some(&b'{') => return at,
-            b'\\' if at + 1 < rest.len() => {
-                // `"C:\path\"` at the end of a line: the quote closes although it is escaped.
-                if rest[at + 1] == b'"' && matches!(rest.get(at + 2), None | Some(b'\n' | b'\r')) {
-                    return at + 1;
-                }
-                at += 2;
-            }
-            _ => at += 1,
-        }
-    }
-    at
-}
-
-/// `\"`, `\\` and `\$` lose the backslash; all others keep it.
-fn unescape(bytes: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'\\' && matches!(bytes.get(at + 1), Some(b'"' | b'\\' | b'$')) {
-            at += 1;
-        }
-        text.push(bytes[at]);
-        at += 1;
-    }
-    text
 }
