@@ -38,7 +38,7 @@ static bool body_usable(void)
 			refuse(408, "Request Timeout.\n");
 			return false;
 		case FTM_BODY_GONE:
-			return PG(ignore_user_abort);
+			return false; /* nobody is left to be answered, and a part of a body is no request */
 		default:
 			return true;
 	}
@@ -139,11 +139,10 @@ bool ftm_run_request(const ftm_request *request)
 			serve(request);
 		} zend_end_try();
 	} else {
-		/* Most often the client left while the body was read; otherwise a module's RINIT failed. */
-		sound = PG(connection_status) & PHP_CONNECTION_ABORTED;
-		if (sound || PG(modules_activated)) {
-			SG(sapi_headers).http_response_code = 500;
-		}
+		/* A fatal error while the request was parsed, or in a module's RINIT. Modules that were activated are not
+		 * deactivated after that, so the thread's state is not to be trusted. */
+		SG(sapi_headers).http_response_code = 500;
+		sound = false;
 	}
 	zend_try {
 		add_error_header();

@@ -238,8 +238,6 @@ static size_t sapi_read_body(char *buffer, size_t len)
 			(zend_long) (SG(read_post_bytes) + total), (zend_long) request->content_length);
 	} else if (end == FTM_BODY_TIMEOUT && FTM_G(executing)) {
 		php_error_docref(NULL, E_WARNING, "The request body did not arrive within max_input_time");
-	} else if (end == FTM_BODY_GONE) {
-		PG(connection_status) = PHP_CONNECTION_ABORTED;
 	}
 	return total;
 }

@@ -17,9 +17,10 @@ static void import_params(zval *array, bool filtered)
 	for (size_t i = request->params_len; i-- > 0;) {
 		const ftm_param *p = &request->params[i];
 		char *value = (char *) p->value;
-		size_t len = strlen(value); /* a NUL ends a value, as in PHP-FPM */
+		size_t len = p->value_len;
 
-		if (!filtered || sapi_module.input_filter(source, p->name, &value, len, &len)) {
+		/* What passes the filter is cut at a NUL, as in PHP-FPM. */
+		if (!filtered || sapi_module.input_filter(source, p->name, &value, strlen(value), &len)) {
 			php_register_variable_safe(p->name, value, len, array);
 		}
 	}

@@ -215,14 +215,14 @@ impl<'a> Fix<'a> {
     fn cut_back(
         &mut self,
         script: Bytes,
-        name: Option<Bytes>,
+        mut name: Option<Bytes>,
         document_root: Option<Bytes>,
     ) -> (Option<Bytes>, Option<Bytes>, bool) {
         let found = shorter_paths(&script).find(|path| is_regular_file(path)).map(<[u8]>::to_vec);
         let filename = self.script_filename.clone();
         let mut request_uri = None;
         if let Some(file) = &found {
-            request_uri = self.split_path_info(&script, file.len(), name.as_deref());
+            request_uri = self.split_path_info(&script, file.len(), &mut name);
             if filename.as_ref() != Some(file) {
                 self.keep(b"ORIG_SCRIPT_FILENAME", filename.as_deref());
                 self.put(b"SCRIPT_FILENAME", Some(file));
@@ -245,7 +245,7 @@ impl<'a> Fix<'a> {
     }
 
     /// Makes what was cut off `script` PATH_INFO, and takes it off SCRIPT_NAME. Returns SCRIPT_NAME if it was decided.
-    fn split_path_info(&mut self, script: &[u8], file_len: usize, name: Option<&[u8]>) -> Option<Bytes> {
+    fn split_path_info(&mut self, script: &[u8], file_len: usize, name: &mut Option<Bytes>) -> Option<Bytes> {
         let cut = &script[file_len..];
         let given = self.path_info.clone();
         let info = if self.apache {
@@ -255,6 +255,7 @@ impl<'a> Fix<'a> {
             given.as_ref().filter(|info| info.len() > cut.len()).map(|info| info[info.len() - cut.len()..].to_vec())
         }?;
         let mut request_uri = None;
+        let mut decoded_info = None;
         if let Some(given) = &given {
             self.put(b"ORIG_PATH_INFO", Some(given));
             let before = if self.apache { given.clone() } else { given[..given.len() - info.len()].to_vec() };
@@ -264,18 +265,20 @@ impl<'a> Fix<'a> {
                 self.put(b"SCRIPT_NAME", Some(&before));
             }
             request_uri = Some(before);
-        } else if let (true, Some(name)) = (self.apache, name) {
+        } else if let (true, Some(whole)) = (self.apache, name.as_ref()) {
             let decoded = percent_decode(&info);
-            let tail = [&info, &decoded].into_iter().find(|tail| name.len() > tail.len() && name.ends_with(tail));
+            let tail = [&info, &decoded].into_iter().find(|tail| whole.len() > tail.len() && whole.ends_with(tail));
             if let Some(tail) = tail {
-                let before = name[..name.len() - tail.len()].to_vec();
+                let before = whole[..whole.len() - tail.len()].to_vec();
                 let former = self.script_name.clone();
                 self.keep(b"ORIG_SCRIPT_NAME", former.as_deref());
                 self.put(b"SCRIPT_NAME", Some(&before));
+                *name = Some(before.clone());
                 request_uri = Some(before);
             }
+            decoded_info = Some(decoded).filter(|_| self.settings.decode_path_info);
         }
-        let info = if self.apache && self.settings.decode_path_info { percent_decode(&info) } else { info };
+        let info = decoded_info.unwrap_or(info);
         self.put(b"PATH_INFO", Some(&info));
         self.path_info = Some(info);
         request_uri

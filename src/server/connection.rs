@@ -86,6 +86,12 @@ impl Connections {
         }
         connection.hang_up();
     }
+
+    /// The client of the request is gone, and with it the rest of its body.
+    fn abort(&self, request: &Arc<Request>) {
+        request.body().end(BodyEnd::Gone);
+        self.dispatcher.abort(request);
+    }
 }
 
 /// The wire, for tokio to register.
@@ -284,7 +290,7 @@ impl Connection {
                 self.entries.remove(at);
             }
             Stage::Buffering(request) => drop(request.finish(&[], 0)),
-            Stage::Dispatched(request) => self.shared.dispatcher.abort(request),
+            Stage::Dispatched(request) => self.shared.abort(request),
         }
     }
 
@@ -377,8 +383,7 @@ impl Connection {
         self.wire.hang_up();
         for entry in self.entries.drain(..) {
             if let Some(request) = entry.request() {
-                request.body().end(BodyEnd::Gone);
-                self.shared.dispatcher.abort(request);
+                self.shared.abort(request);
             }
         }
     }
