@@ -35,6 +35,7 @@
 
 pub mod apache;
 pub mod compare;
+pub mod extension;
 pub mod fcgi;
 pub mod front;
 pub mod http;
@@ -46,6 +47,7 @@ pub mod process;
 pub mod rng;
 pub mod server;
 pub mod site;
+pub mod sound;
 pub mod wait;
 
 pub use apache::{Apache, Handler};
@@ -56,4 +58,5 @@ pub use nginx::{Nginx, NginxConfig};
 pub use rng::Rng;
 pub use server::{Kind, Listen, PoolConfig, Server, ServerConfig};
 pub use site::Site;
+pub use sound::{PHP_SOUND, PHP_SPOIL};
 pub use wait::{DEADLINE, PHP_WAIT_FOR, eventually, heavy};
