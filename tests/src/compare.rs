@@ -20,7 +20,8 @@ foreach (array_keys($_SERVER + getenv() + ['HTTP_PROXY' => 1, 'HTTP_' => 1, 'UNS
 }
 show('SERVER', $_SERVER);
 show('ENV', $_ENV);
-show('getenv', getenv());
+// php-fpm shortens a value in place and leaves the rest of the old one behind a zero byte.
+show('getenv', array_map(fn($v) => explode("\0", $v)[0], getenv()));
 show('getenv one', $single);
 show('getenv local', ['PATH' => getenv('PATH', true), 'SCRIPT_NAME' => getenv('SCRIPT_NAME', true)]);
 show('headers', apache_request_headers());

@@ -27,8 +27,9 @@ fn chunked(to: &Address, target: &str, content_type: &str, body: &[u8], piece: u
 fn a_chunked_upload_reaches_input_post_and_files() {
     only_php_ftm!("php-fpm loses a body without CONTENT_LENGTH");
     let site = Site::new();
-    site.file("input.php", "<?php $b = file_get_contents('php://input'); echo strlen($b), ' ', md5($b);");
-    site.file("post.php", "<?php echo json_encode($_POST), isset($_SERVER['CONTENT_LENGTH'][0]) ? 'length' : '';");
+    // nginx sends an empty CONTENT_LENGTH, Apache none, or one if the body was short enough to be looked at whole.
+    site.file("input.php", "<?php if (!empty($_SERVER['CONTENT_LENGTH']) && strpos($_SERVER['SERVER_SOFTWARE'], 'nginx') !== false) exit('length'); $b = file_get_contents('php://input'); echo strlen($b), ' ', md5($b);");
+    site.file("post.php", "<?php echo json_encode($_POST);");
     let files = "<?php $f = $_FILES['f']; echo $f['name'], ' ', $f['size'], ' ', $f['error'], ' ', \
                  md5_file($f['tmp_name']), ' ', json_encode($_POST);";
     site.file("files.php", files);

@@ -1,6 +1,6 @@
 //! What no web server would send: it costs the connection it comes on, and nothing else.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
 use ftm_tests::fcgi::{self, Call, Conn, Record, kind};
 use ftm_tests::*;
@@ -16,7 +16,7 @@ fn throw(server: &Server, bytes: &[u8], end_sending: bool) -> Vec<u8> {
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Ok(_) => {}
-        Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::ConnectionReset, "after {} bytes: {e}", bytes.len()),
+        Err(e) => assert_eq!(e.kind(), ErrorKind::ConnectionReset, "after {bytes:?}: {e}"),
     }
     answer
 }
@@ -145,21 +145,26 @@ fn endless_params_are_refused_before_they_fill_the_memory() {
     let site = Site::new();
     survives(&site, |server| {
         let before = proc::tree_rss(server.pid());
-        let mut peak = 0;
         let mut stream = server.address().connect().expect("connect");
+        let mut reader = Conn { stream: stream.try_clone().expect("a second handle") };
         let part = Record::new(kind::PARAMS, 1, vec![b'p'; fcgi::MAX_CONTENT]).encode();
+        // One pair of 2 GiB and 2 GiB.
         let mut pair = vec![0xFF; 8];
         pair.resize(fcgi::MAX_CONTENT, b'p');
-        let head = [Record::begin(1, 1, false).encode(), Record::new(kind::PARAMS, 1, pair).encode()].concat();
-        let mut refused = stream.write_all(&head).is_err();
-        for _ in 0..4096 {
-            refused = refused || stream.write_all(&part).is_err();
-            peak = peak.max(proc::tree_rss(server.pid()));
-            if refused {
-                break;
+        stream.write_all(&Record::begin(1, fcgi::RESPONDER, false).encode()).expect("begin");
+        stream.write_all(&Record::new(kind::PARAMS, 1, pair).encode()).expect("the pair's head");
+        let mut peak = 0;
+        std::thread::scope(|scope| {
+            let answer = scope.spawn(move || reader.answer(1));
+            // 256 MiB, or until the server has had enough.
+            for _ in 0..4096 {
+                peak = peak.max(proc::tree_rss(server.pid()));
+                if stream.write_all(&part).is_err() {
+                    break;
+                }
             }
-        }
-        assert!(refused, "256 MiB of params were taken");
+            assert_eq!(answer.join().expect("an answer").web().status, 431);
+        });
         assert!(peak.saturating_sub(before) < 32 << 20, "grew by {} MiB", (peak - before) >> 20);
     });
 }
@@ -191,7 +196,7 @@ fn garbage_behind_a_request_spares_its_answer_or_ends_the_connection() {
             conn.stream.end_sending().expect("end");
             let mut rest = Vec::new();
             let ended = conn.stream.read_to_end(&mut rest);
-            assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset));
+            assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset));
         }
     });
 }
