@@ -38,7 +38,8 @@
 //! * a byte 0 is an error instead of the end of the line;
 //! * port numbers are checked here, so also by `-t`;
 //! * names that must be text (pools, users, groups, hosts) must be UTF-8;
-//! * there are limits against files that never end: [`MAX_CONFIG_BYTES`], [`MAX_VALUE_BYTES`].
+//! * there are limits against files that never end: [`MAX_CONFIG_BYTES`], [`MAX_VALUE_BYTES`], 1 MiB for
+//!   a line, 255 bytes for the name of a pool, 10,000 files.
 
 #![forbid(unsafe_code)]
 

@@ -114,6 +114,12 @@ impl<'a> Parser<'a> {
 
     /// `string_or_value`: what stands behind `=`.
     fn value(&mut self) -> Result<Text, SyntaxError> {
+        let mut value = self.untrimmed_value()?;
+        value.span = self.trimmed(&value.span);
+        Ok(value)
+    }
+
+    fn untrimmed_value(&mut self) -> Result<Text, SyntaxError> {
         let token = self.token();
         let bytes: &[u8] = match token.kind {
             Kind::True => b"1",
@@ -237,6 +243,13 @@ impl<'a> Parser<'a> {
         Ok(self.take())
     }
 
+    /// A place without the blanks at its end, which many tokens take along.
+    fn trimmed(&self, span: &Range<usize>) -> Range<usize> {
+        let text = &self.line[span.clone()];
+        let blanks = text.iter().rev().take_while(|&&b| b == b' ' || b == b'\t').count();
+        span.start..span.end - blanks
+    }
+
     pub(crate) fn unexpected(&self, token: &Token, expected: &[&str]) -> SyntaxError {
         if token.kind == Kind::Char(0) {
             return self.error("syntax error, unexpected NUL byte".into(), token);
@@ -262,7 +275,7 @@ impl<'a> Parser<'a> {
     }
 
     pub(crate) fn error(&self, message: String, token: &Token) -> SyntaxError {
-        SyntaxError { message, span: token.span.clone(), scanner_line: token.scanner_line, help: None }
+        SyntaxError { message, span: self.trimmed(&token.span), scanner_line: token.scanner_line, help: None }
     }
 }
 
@@ -285,4 +298,74 @@ pub(crate) fn is_string(kind: Kind) -> bool {
             | Kind::DollarCurly
             | Kind::Char(b'"')
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> (Vec<Statement>, Option<SyntaxError>) {
+        let variable = |name: &[u8]| (name == b"V").then(|| b"value".to_vec());
+        let lookup = Lookup { variable: &variable, constant: &|_| None };
+        parse_line(format!("{line}\n").as_bytes(), lookup)
+    }
+
+    /// The part of the line a text came from, and what it came to.
+    fn shown<'a>(line: &'a str, text: &Text) -> (&'a str, String) {
+        (&line[text.span.clone()], String::from_utf8_lossy(&text.bytes).into_owned())
+    }
+
+    #[test]
+    fn values_know_where_they_stand() {
+        for (line, place, value) in [
+            (r#"a = b c  ; d"#, "b c", "b c"),
+            (r#"a = "b \" ${V}" 'c'"#, r#""b \" ${V}" 'c'"#, "b \" valuec"),
+            ("a = (1 | 2) ", "(1 | 2)", "3"),
+            ("a = !~0", "!~0", "0"),
+            ("a =  yes", "yes", "1"),
+            ("a =", "", ""),
+            ("a = ${V}", "${V}", "value"),
+        ] {
+            let (statements, error) = parse(line);
+            assert_eq!(error, None, "{line}");
+            let [Statement::Entry { name, value: Some(found) }] = statements.as_slice() else {
+                panic!("{line}: {statements:?}");
+            };
+            assert_eq!(shown(line, name), ("a", "a".into()), "{line}");
+            assert_eq!(shown(line, found), (place, value.into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_keys_and_sections_know_where_they_stand() {
+        let line = "  env [ A ] = 1";
+        let (statements, _) = parse(line);
+        let [Statement::Array { name, key, value }] = statements.as_slice() else {
+            panic!("{statements:?}");
+        };
+        assert_eq!(shown(line, name), ("env", "env".into()));
+        assert_eq!(shown(line, key), ("A ", "A ".into()));
+        assert_eq!(shown(line, value), ("1", "1".into()));
+        let line = "[a 'b'] ; c";
+        let (statements, _) = parse(line);
+        let [Statement::Section(name)] = statements.as_slice() else {
+            panic!("{statements:?}");
+        };
+        assert_eq!(shown(line, name), ("a 'b'", "a b".into()));
+    }
+
+    #[test]
+    fn what_stands_before_a_syntax_error_counts() {
+        let (statements, error) = parse("a = b ) c");
+        assert_eq!(statements.len(), 1);
+        let error = error.expect("a parenthesis that nothing opened");
+        assert_eq!(error.message, "syntax error, unexpected ')'");
+        assert_eq!(error.span, 6..7);
+    }
+
+    #[test]
+    fn a_line_may_hold_several_statements() {
+        let (statements, error) = parse("[a]\tb = c\rd[e] = f ; g\rh");
+        assert_eq!((statements.len(), error), (4, None));
+    }
 }

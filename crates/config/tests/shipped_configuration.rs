@@ -46,8 +46,7 @@ fn check(directive: &Directive, shown: &Shown) {
         Some(default) if shown.commented => {
             // "10s" says more than "10".
             let seconds = format!("{default}s");
-            let same =
-                shown.value == default || directive.kind == Type::Time && shown.value == seconds;
+            let same = shown.value == default || directive.kind == Type::Time && shown.value == seconds;
             assert!(same, "{name}: {} is not the default {default}", shown.value);
         }
         None if shown.commented => {
@@ -63,16 +62,11 @@ fn check(directive: &Directive, shown: &Shown) {
 
 #[test]
 fn every_directive_is_documented_with_its_default() {
-    for (section, file) in [
-        (Section::Global, "php-ftm.conf"),
-        (Section::Pool, "pool.d/www.conf"),
-    ] {
+    for (section, file) in [(Section::Global, "php-ftm.conf"), (Section::Pool, "pool.d/www.conf")] {
         let mut shown = shown(file);
         shown.remove("include");
         for directive in directives().filter(|d| d.section == section) {
-            let lines = shown
-                .remove(directive.name)
-                .unwrap_or_else(|| panic!("{file} lacks {}", directive.name));
+            let lines = shown.remove(directive.name).unwrap_or_else(|| panic!("{file} lacks {}", directive.name));
             lines.iter().for_each(|line| check(directive, line));
         }
         let unknown: Vec<_> = shown.into_keys().collect();
@@ -88,10 +82,7 @@ fn it_loads_without_a_warning_and_asks_for_nothing_that_is_not_acted_on() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("php-ftm.conf");
     fs::write(&file, global).unwrap();
     for is_root in [true, false] {
-        let options = LoadOptions {
-            is_root,
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions { is_root, ..LoadOptions::default() };
         let loaded = load(&file, &options).unwrap_or_else(|errors| panic!("{errors:?}"));
         let said: Vec<_> = loaded.diagnostics.iter().map(|d| d.to_string()).collect();
         // php-fpm's own words to a user who is not root.
