@@ -36,8 +36,8 @@ const PARAMS_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a client may take to close a connection whose last response has ended.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// How often a paused connection (its body waits to be read) is looked at for a client that has left.
-const PAUSED_CHECK: Duration = Duration::from_secs(1);
+/// How often a connection is looked at whose state may change without an event.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// What all connections of a pool have in common.
 #[derive(Clone)]
@@ -151,26 +151,51 @@ impl Connection {
             self.forget_finished();
             if stopping {
                 self.wire.close_after_requests();
-                if self.entries.is_empty() && self.decoder.is_idle() {
+                if self.is_idle() {
                     return Ok(());
                 }
             }
             if self.wire.shut_for().is_some_and(|since| since >= LINGER) {
                 return Ok(());
             }
-            let deadline = self.next_deadline();
+            let held = self.held();
+            let deadline = self.next_deadline(held.is_some() || stopping);
             tokio::select! {
-                guard = socket.readable() => {
+                guard = socket.readable(), if held.is_none() => {
                     if !self.read(&mut guard?)? {
                         return Ok(());
                     }
-                    self.pause_for_bodies().await;
-                    self.pause_for_replies().await;
                 }
+                () = released(held.as_ref(), self.body_limit()), if held.is_some() => {}
                 () = self.wire.drain_wanted() => drop(tokio::task::spawn_local(drain(self.wire.clone()))),
-                () = sleep_until(deadline) => self.check_deadlines(),
+                () = sleep_until(deadline) => {
+                    if held.is_some() && hung_up(&self.wire, true) {
+                        return Ok(());
+                    }
+                    self.check_deadlines();
+                }
                 _ = stop.changed() => stopping = true,
             }
+        }
+    }
+
+    /// Whether nothing is under way: no request, no part of one, no byte that the client has not taken.
+    fn is_idle(&self) -> bool {
+        self.entries.is_empty() && self.decoder.is_idle() && self.wire.drained()
+    }
+
+    fn body_limit(&self) -> usize {
+        self.shared.settings.body_buffer.max(READ_BUFFER)
+    }
+
+    /// Why nothing is read from the client for now, which holds it back: a script has as much of its body waiting as it
+    /// may, or the client does not read what it asked for.
+    fn held(&self) -> Option<Held> {
+        let limit = self.body_limit();
+        let full = |entry: &&Entry| matches!(&entry.stage, Stage::Dispatched(r) if r.body().buffered() >= limit);
+        match self.entries.iter().find(full).and_then(Entry::request) {
+            Some(request) => Some(Held::Body(request.clone())),
+            None => self.wire.congested().then_some(Held::Replies),
         }
     }
 
@@ -182,7 +207,7 @@ impl Connection {
             Ok(0) => {
                 guard.clear_ready();
                 // Who only ended his sending still reads: on a unix socket that can be told apart, so wait for the rest.
-                return Ok(!self.entries.is_empty() && self.wire.is_unix() && !hung_up(&self.wire, false));
+                return Ok(!self.is_idle() && self.wire.is_unix() && !hung_up(&self.wire, false));
             }
             Ok(n) => n,
             Err(nix::Error::EAGAIN | nix::Error::EINTR) => {
@@ -306,35 +331,13 @@ impl Connection {
         });
     }
 
-    /// Stops reading while a script has as much of its body waiting as it may: the web server is held back by that.
-    async fn pause_for_bodies(&self) {
-        let limit = self.shared.settings.body_buffer.max(READ_BUFFER);
-        for entry in &self.entries {
-            let Stage::Dispatched(request) = &entry.stage else { continue };
-            while request.body().buffered() >= limit {
-                let space = request.body().wait_space(limit);
-                if tokio::time::timeout(PAUSED_CHECK, space).await.is_err() && hung_up(&self.wire, true) {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Stops reading from a peer that does not read: what it asks for without a request must not pile up here.
-    async fn pause_for_replies(&self) {
-        while self.wire.congested() && !hung_up(&self.wire, true) {
-            let drained = self.wire.drain_wanted();
-            if tokio::time::timeout(PAUSED_CHECK, drained).await.is_ok() {
-                drop(tokio::task::spawn_local(drain(self.wire.clone())));
-            }
-        }
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
+    /// `check`: the connection is to be looked at now and then.
+    fn next_deadline(&self, check: bool) -> Option<Instant> {
         let linger = self.wire.shut_for().map(|since| Instant::now() + LINGER.saturating_sub(since));
-        // Whether a connection without FCGI_KEEP_CONN has been shut by a PHP thread is looked at now and then: that
-        // thread does not wake this one.
-        let check = self.entries.iter().any(|entry| !entry.keep_conn).then(|| Instant::now() + LINGER);
+        // PHP threads do not wake this one: neither when they have shut a connection without FCGI_KEEP_CONN, nor for a
+        // client that leaves while nothing is read from it.
+        let check = check || self.entries.iter().any(|entry| !entry.keep_conn);
+        let check = check.then(|| Instant::now() + CHECK);
         let entries = self.entries.iter().filter_map(|entry| self.entry_deadline(entry));
         entries.chain(linger).chain(check).min()
     }
@@ -386,6 +389,20 @@ impl Connection {
                 self.shared.abort(request);
             }
         }
+    }
+}
+
+/// See [`Connection::held`].
+enum Held {
+    Body(Arc<Request>),
+    Replies,
+}
+
+/// Waits until the reason is gone, as far as an event tells.
+async fn released(held: Option<&Held>, body_limit: usize) {
+    match held {
+        Some(Held::Body(request)) => request.body().wait_space(body_limit).await,
+        Some(Held::Replies) | None => std::future::pending().await,
     }
 }
 

@@ -147,6 +147,11 @@ impl Wire {
         self.lock().shut.map(|at| at.elapsed())
     }
 
+    /// Whether nothing is pending.
+    pub fn drained(&self) -> bool {
+        self.lock().waiting() == 0
+    }
+
     /// Whether more is pending than may be.
     pub fn congested(&self) -> bool {
         self.lock().waiting() > self.limits.pending
