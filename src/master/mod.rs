@@ -54,7 +54,7 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
     for unused in config.not_acted_on() {
         log::warning!("{unused}");
     }
-    let pools = match sockets::bind_all(&config) {
+    let pools = match sockets::check_root(&config, cli.allow_root).and_then(|()| sockets::bind_all(&config)) {
         Ok(pools) => pools,
         Err(message) => return failed(&message),
     };
@@ -102,6 +102,7 @@ fn load(cli: &Cli, path: PathBuf) -> Option<Config> {
     };
     match ftm_config::load(&path, &options) {
         Ok(loaded) => {
+            log::start(loaded.config.global.log_level, None);
             report(&loaded.diagnostics);
             Some(loaded.config)
         }

@@ -13,7 +13,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::PoolSocket;
 use crate::observe::log;
-use crate::pool::{find_group, find_user};
+use crate::pool::{Identity, find_group, find_user};
 
 /// Binds the socket of each pool.
 ///
@@ -49,6 +49,21 @@ pub fn check_names(config: &Config) -> Result<(), String> {
         pool.listen.group.as_deref().map_or(Ok(()), |name| find_group(name).map(drop)).map_err(in_pool)?;
     }
     Ok(())
+}
+
+/// As root, pools must become somebody else, unless `allowed` (`-R`).
+///
+/// # Errors
+///
+/// PHP-FPM's message for the first that would not.
+pub fn check_root(config: &Config, allowed: bool) -> Result<(), String> {
+    if allowed || !Uid::effective().is_root() {
+        return Ok(());
+    }
+    match config.pools.iter().find(|pool| Identity::of(pool).is_ok_and(|identity| identity.is_root())) {
+        Some(pool) => Err(format!("[pool {}] please specify user and group other than root", pool.name)),
+        None => Ok(()),
+    }
 }
 
 fn bind(listen: &Listen) -> Result<OwnedFd, String> {

@@ -14,7 +14,7 @@ mod slot;
 mod status;
 
 pub use dispatch::Dispatcher;
-pub use privileges::{find_group, find_user};
+pub use privileges::{Identity, find_group, find_user};
 pub use process::{PoolStart, run};
 pub use row::{Row, Shown};
 pub use slot::Slot;

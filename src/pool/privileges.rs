@@ -74,6 +74,11 @@ impl Identity {
         Ok(Identity { uid, gid, user, change: true })
     }
 
+    /// Whether the user or the group is root.
+    pub fn is_root(&self) -> bool {
+        self.uid.is_root() || self.gid.as_raw() == 0
+    }
+
     /// Becomes that user, for good.
     ///
     /// # Errors
