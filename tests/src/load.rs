@@ -1,0 +1,100 @@
+//! Steady load on a FastCGI address, for tests that do something to the server meanwhile.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::fcgi::{Answer, Call, Conn};
+use crate::net::Address;
+use crate::wait::eventually;
+
+/// Clients that each send one request after the other, on a connection of its own.
+pub struct Load {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    stop: AtomicBool,
+    answered: AtomicUsize,
+    broken: AtomicUsize,
+    failures: Mutex<Vec<String>>,
+}
+
+/// What became of all requests of a [`Load`].
+#[derive(Debug)]
+pub struct Outcome {
+    /// Requests with the expected answer.
+    pub answered: usize,
+    /// Requests whose connection was closed or reset before the end of an answer.
+    pub broken: usize,
+    /// What must not happen at all: connections refused, wrong answers.
+    pub failures: Vec<String>,
+}
+
+impl Load {
+    /// Starts `clients` clients; `right` tells whether an answer is as it should be.
+    pub fn start(clients: usize, address: &Address, call: &Call, right: fn(&Answer) -> bool) -> Self {
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            answered: AtomicUsize::new(0),
+            broken: AtomicUsize::new(0),
+            failures: Mutex::default(),
+        });
+        let client = |_| {
+            let (shared, address, call) = (shared.clone(), address.clone(), call.clone());
+            std::thread::spawn(move || shared.run(&address, &call, right))
+        };
+        let clients = (0..clients).map(client).collect();
+        Self { shared, clients }
+    }
+
+    /// Requests with the expected answer so far.
+    pub fn answered(&self) -> usize {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `more` further requests have their answers.
+    #[track_caller]
+    pub fn wait_for(&self, more: usize) {
+        let goal = self.answered() + more;
+        eventually(&format!("{more} more answers"), || self.answered() >= goal);
+    }
+
+    /// Stops the clients.
+    pub fn end(self) -> Outcome {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.clients.into_iter().for_each(|client| client.join().expect("a client"));
+        Outcome {
+            answered: self.shared.answered.load(Ordering::Relaxed),
+            broken: self.shared.broken.load(Ordering::Relaxed),
+            failures: std::mem::take(&mut *self.shared.failures.lock().expect("the failures")),
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, address: &Address, call: &Call, right: fn(&Answer) -> bool) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let mut conn = match address.connect() {
+                Ok(stream) => Conn { stream },
+                Err(e) => {
+                    self.fail(format!("connect: {e}"));
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
+                }
+            };
+            match std::io::Write::write_all(&mut conn.stream, &call.encode(1)).and_then(|()| conn.read_answer(1)) {
+                Ok(answer) if right(&answer) => drop(self.answered.fetch_add(1, Ordering::Relaxed)),
+                Ok(answer) => self.fail(format!("{:?}", String::from_utf8_lossy(&answer.stdout))),
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => self.fail(format!("no answer: {e}")),
+                Err(_) => drop(self.broken.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+    }
+
+    fn fail(&self, what: String) {
+        self.failures.lock().expect("the failures").push(what);
+    }
+}
