@@ -3,6 +3,7 @@
 use crate::net::Address;
 use crate::server::{Kind, Server, ServerConfig};
 use crate::site::Site;
+use crate::wait::skipped;
 
 /// A script that prints every variable that the web server's request can set, one per line, in PHP's order.
 pub const VARS_SCRIPT: &str = r#"<?php
@@ -21,7 +22,7 @@ foreach (array_keys($_SERVER + getenv() + ['HTTP_PROXY' => 1, 'HTTP_' => 1, 'UNS
 show('SERVER', $_SERVER);
 show('ENV', $_ENV);
 // php-fpm shortens a value in place and leaves the rest of the old one behind a zero byte.
-show('getenv', array_map(fn($v) => explode("\0", $v)[0], getenv()));
+show('getenv', array_map(fn($v) => is_string($v) ? explode("\0", $v)[0] : $v, getenv()));
 show('getenv one', $single);
 show('getenv local', ['PATH' => getenv('PATH', true), 'SCRIPT_NAME' => getenv('SCRIPT_NAME', true)]);
 show('headers', apache_request_headers());
@@ -50,6 +51,15 @@ impl Pair {
     pub fn start(site: &Site, config: &ServerConfig) -> Self {
         let reference = Server::start_as(Kind::PhpFpm, site, config.clone());
         Self { reference, tested: Server::start(site, config.clone()) }
+    }
+
+    /// Whether both are of the same PHP version, so that a difference is no change of PHP's own. Says so if not.
+    pub fn same_version(&self) -> bool {
+        let [reference, tested] = self.both().map(|server| server.kind().php_version());
+        if reference != tested {
+            skipped(&format!("what PHP {}.{} and {}.{} do differently", reference.0, reference.1, tested.0, tested.1));
+        }
+        reference == tested
     }
 
     /// Both, the reference first.

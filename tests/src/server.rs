@@ -45,6 +45,15 @@ impl Kind {
         }
     }
 
+    /// Major and minor version of its PHP, as `-v` tells it.
+    pub fn php_version(self) -> (u32, u32) {
+        let output = Command::new(self.program()).arg("-v").output().expect("run with -v");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut numbers = text.trim_start_matches("PHP ").split('.').map(|n| n.parse::<u32>().ok());
+        let version = numbers.next().flatten().zip(numbers.next().flatten());
+        version.unwrap_or_else(|| panic!("no version in {text:?}"))
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {

@@ -266,7 +266,7 @@ fn every_step_answers_as_under_php_fpm() {
     let wiki = Wiki::set_up();
     let [reference, tested] = [Kind::PhpFpm, Kind::under_test()].map(|kind| {
         wiki.restore();
-        let config = ServerConfig::default().ini("expose_php = 0").ini("display_errors = 1");
+        let config = ServerConfig::default().ini("expose_php = 0").ini("display_errors = 0");
         let server = Server::start_as(kind, &wiki.site, config);
         let mut browser = Browser::new(Nginx::start(&wiki.site, &server));
         visit(&mut browser);

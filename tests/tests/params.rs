@@ -23,6 +23,7 @@ fn compare(what: &str, servers: &Pair, calls: &[Call]) {
         let answers = servers.both().map(|server| server.call(call));
         let texts = answers.map(|a| {
             let out = String::from_utf8_lossy(&a.stdout).into_owned();
+            assert!(!out.contains("Fatal error"), "{what}: {out}");
             // Why a file cannot be opened depends on what php-fpm looked up before it.
             let why = ["No such file or directory", "Not a directory", "Success"];
             let error = why.iter().fold(a.error_text(), |text, why| text.replace(why, "(why)"));
@@ -116,7 +117,14 @@ fn forgets_the_script(call: &Call) -> bool {
 #[test]
 fn script_and_path_info_are_found_as_php_fpm_finds_them() {
     let site = site();
-    compare("fix_pathinfo = 1", &Pair::start(&site, &config()), &path_calls(&site, 2000, 1));
+    let servers = Pair::start(&site, &config());
+    let mut calls = path_calls(&site, 2000, 1);
+    if !servers.same_version() {
+        // PHP 8.4 decodes the path info that it finds in Apache's SCRIPT_FILENAME.
+        let encoded = |call: &Call| call.params.iter().any(|(n, v)| n == b"SCRIPT_FILENAME" && v.contains(&b'%'));
+        calls.retain(|call| !encoded(call));
+    }
+    compare("fix_pathinfo = 1", &servers, &calls);
 }
 
 #[test]

@@ -353,6 +353,28 @@ fn an_unread_body_does_not_disturb_the_next_request() {
     }
 }
 
+#[test]
+fn messages_one_after_the_other_are_one_record() {
+    let site = Site::new();
+    let script = "<?php error_log('one'); error_log(\"two\\nlines\"); trigger_error('three'); echo 'ab';";
+    site.file("log.php", script);
+    let server = Server::start(&site, ServerConfig::default().ini("display_errors = 0"));
+    let mut conn = server.connect();
+    conn.send(Call::get(&site, "/log.php").encode(1));
+    // A web server writes a line into its log for each record.
+    let (mut answer, mut records) = (fcgi::Answer::default(), 0);
+    loop {
+        let record = conn.record();
+        records += u32::from(record.kind == kind::STDERR && !record.content.is_empty());
+        if answer.take(&record) {
+            break;
+        }
+    }
+    let notice = format!("PHP Notice:  three in {} on line 1", site.docroot().join("log.php").display());
+    let expected = format!("PHP message: one; PHP message: two\nlines; PHP message: {notice}");
+    assert_eq!((answer.text().as_str(), answer.error_text(), records), ("ab", expected, 1));
+}
+
 /// `fastcgi-client` from crates.io, which knows nothing of this workspace.
 #[test]
 fn an_independent_client_is_understood() {

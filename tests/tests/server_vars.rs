@@ -90,6 +90,7 @@ fn compare(what: &str, servers: &Pair, fronts: [&Address; 2], requests: &[(&str,
         let [reference, tested] = [0, 1].map(|i| {
             let answer = request.send(fronts[i]);
             assert!(!answer.status_line.contains(" 50"), "{what}, {name}: {}\n{}", answer.status_line, answer.text());
+            assert!(!answer.text().contains("Fatal error"), "{what}, {name}: {}", answer.text());
             let heads: Vec<&(String, String)> = answer.headers.iter().filter(|(n, _)| n != "Date").collect();
             let text = format!("{}\n{heads:?}\n{}", answer.status_line, answer.text());
             let text = without_addresses(&text, &[(servers.both()[i].address(), "BACKEND"), (fronts[i], "FRONT")]);
@@ -204,7 +205,12 @@ fn apache(handler: Handler, tcp: bool) {
     let servers = Pair::start(&site, &config);
     let fronts = servers.both().map(|server| Apache::start(&site, server, handler, &apache_extra(&site)));
     let addresses = [fronts[0].address(), fronts[1].address()];
-    compare(&format!("{handler:?}, tcp {tcp}"), &servers, addresses, &apache_requests());
+    let mut requests = apache_requests();
+    if !servers.same_version() {
+        // PHP 8.4 decodes the path info that it finds in Apache's SCRIPT_FILENAME.
+        requests.retain(|(name, _)| *name != "path info and query");
+    }
+    compare(&format!("{handler:?}, tcp {tcp}"), &servers, addresses, &requests);
 }
 
 #[test]
