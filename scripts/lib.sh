@@ -20,6 +20,13 @@ usage() { sed -nE '2,/^([^#]|$)/s/^# ?//p' "$0"; }
 # The release of the machine that this runs on, as apt's suites call it.
 machine_suite() { ( . /etc/os-release; echo "${VERSION_CODENAME:-}" ); }
 
+# use_suite S: the release that PHP and applications come from, here and in the scripts that this one calls.
+use_suite() {
+    [ -n "$1" ] || die "--suite wants a Debian release, such as trixie"
+    [ -z "${PHP_CONFIG:-}" ] || die "--suite $1 and PHP_CONFIG=$PHP_CONFIG contradict each other: give one of them"
+    export PHP_FTM_SUITE=$1
+}
+
 # as_root CMD...: run CMD as root, by sudo where we are not.
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -74,13 +81,9 @@ need_build_packages() {
     need_cargo
 }
 
-# choose_php [--suite S]: export PHP_CONFIG, the php-config of the PHP to build with; the one in the environment goes first.
+# choose_php: export PHP_CONFIG, the php-config of the PHP to build with; the one in the environment goes first.
 choose_php() {
-    if [ -z "${PHP_CONFIG:-}" ]; then
-        PHP_CONFIG=$("$root/scripts/build-php" "$@")/bin/php-config
-    elif [ $# -gt 0 ]; then
-        die "$* and PHP_CONFIG=$PHP_CONFIG contradict each other: give one of them"
-    fi
+    [ -n "${PHP_CONFIG:-}" ] || PHP_CONFIG=$("$root/scripts/build-php")/bin/php-config
     export PHP_CONFIG
 }
 
