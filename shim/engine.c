@@ -8,7 +8,10 @@ ZEND_TSRMLS_CACHE_DEFINE()
 
 #include "ext/standard/basic_functions.h"
 
+#include <sys/stat.h>
+
 ftm_engine_config ftm_config;
+mode_t ftm_process_umask;
 
 /* Keeps the entries that the pool's php_admin_value[] and php_admin_flag[] set from being changed by scripts. Threads
  * copy the main thread's entries when they boot, so this must come before the first of them. */
@@ -53,6 +56,8 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 		return wrong;
 	}
 	ftm_config = *config;
+	ftm_process_umask = umask(0);
+	umask(ftm_process_umask);
 	if (!php_tsrm_startup()) {
 		return "cannot start the thread-safe resource manager: out of memory?";
 	}

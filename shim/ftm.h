@@ -64,7 +64,7 @@ typedef enum ftm_level {
 
 /* Why a thread left its loop. */
 typedef enum ftm_thread_end {
-	FTM_THREAD_RETIRED = 0,         /* Rust had no further request for it */
+	FTM_THREAD_RETIRED = 0,         /* Rust had no further request for it, or a request changed it for good */
 	FTM_THREAD_BROKEN = 1           /* a bailout in request startup or shutdown: its state is not to be trusted */
 } ftm_thread_end;
 

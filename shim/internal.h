@@ -45,6 +45,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	/* state of the request under way */
 	bool stderr_started;            /* a message went to FCGI_STDERR: the next one follows "; " */
 	bool executing;                 /* the script was started: a body error now is the script's to handle */
+	bool retire;                    /* a setting of this request cannot be taken back: the thread is replaced after it */
 	ftm_body_end body_end;          /* how the body ended, as far as it was read */
 	int body_fd;                    /* REQUEST_BODY_FILE, -1 when not open */
 	HashTable user_ini;             /* directory → parsed .user.ini files, kept for user_ini.cache_ttl seconds */
@@ -58,6 +59,7 @@ ZEND_EXTERN_MODULE_GLOBALS(ftm)
 extern sapi_module_struct ftm_sapi_module;
 extern zend_module_entry ftm_module_entry;
 extern ftm_engine_config ftm_config;
+extern mode_t ftm_process_umask; /* as it was when the engine started: each request begins with it */
 
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);

@@ -1,6 +1,7 @@
 /* The module "cgi-fcgi": ini entries and PHP functions under the names that PHP-FPM gives them. */
 #include "internal.h"
 
+#include "SAPI.h"
 #include "ext/standard/head.h"
 
 ZEND_DECLARE_MODULE_GLOBALS(ftm)
@@ -61,6 +62,14 @@ static PHP_MSHUTDOWN_FUNCTION(ftm)
 	return SUCCESS;
 }
 
+/* Whatever of the body was not read is dropped by the main thread: PHP would read it to its end here, and a slow upload
+ * would hold this thread. Not earlier, since shutdown functions may read it. */
+static zend_result drop_rest_of_body(void)
+{
+	SG(post_read) = 1;
+	return SUCCESS;
+}
+
 static PHP_MINFO_FUNCTION(ftm)
 {
 	php_info_print_table_start();
@@ -85,40 +94,6 @@ PHP_FUNCTION(fastcgi_finish_request)
 }
 /* }}} */
 
-static void add_request_header(zval *array, const ftm_param *p)
-{
-	const char *name = p->name;
-	size_t len = p->name_len;
-	char *header;
-
-	if (len > 5 && memcmp(name, "HTTP_", 5) == 0) {
-		/* HTTP_X_FOO becomes X-Foo */
-		name += 5;
-		len -= 5;
-		header = estrndup(name, len);
-		bool upper = true;
-		for (size_t i = 0; i < len; i++) {
-			if (header[i] == '_') {
-				header[i] = '-';
-				upper = true;
-			} else {
-				if (!upper && header[i] >= 'A' && header[i] <= 'Z') {
-					header[i] += 'a' - 'A';
-				}
-				upper = false;
-			}
-		}
-	} else if (len == sizeof("CONTENT_TYPE") - 1 && memcmp(name, "CONTENT_TYPE", len) == 0) {
-		header = estrdup("Content-Type");
-	} else if (len == sizeof("CONTENT_LENGTH") - 1 && memcmp(name, "CONTENT_LENGTH", len) == 0) {
-		header = estrdup("Content-Length");
-	} else {
-		return;
-	}
-	add_assoc_stringl_ex(array, header, strlen(header), (char *) p->value, p->value_len);
-	efree(header);
-}
-
 /* {{{ The request's HTTP headers, the last that arrived first. */
 PHP_FUNCTION(apache_request_headers)
 {
@@ -127,7 +102,8 @@ PHP_FUNCTION(apache_request_headers)
 	ZEND_PARSE_PARAMETERS_NONE();
 	array_init(return_value);
 	for (size_t i = request ? request->params_len : 0; i-- > 0;) {
-		add_request_header(return_value, &request->params[i]);
+		const ftm_param *p = &request->params[i];
+		sapi_add_request_header(p->name, p->name_len, (char *) p->value, p->value_len, return_value);
 	}
 }
 /* }}} */
@@ -216,6 +192,6 @@ zend_module_entry ftm_module_entry = {
 	PHP_MODULE_GLOBALS(ftm),
 	PHP_GINIT(ftm),
 	PHP_GSHUTDOWN(ftm),
-	NULL,
+	drop_rest_of_body,
 	STANDARD_MODULE_PROPERTIES_EX
 };

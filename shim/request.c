@@ -72,6 +72,9 @@ static void run_script(void)
 /* May bail out. */
 static void serve(const ftm_request *request)
 {
+	if (ftm_rs_aborted(request)) {
+		return; /* the client left before the script began */
+	}
 	if (!SG(request_info).request_method) {
 		return; /* not HTTP over FastCGI: an empty answer, as PHP-FPM gives */
 	}
@@ -85,7 +88,6 @@ static void serve(const ftm_request *request)
 	} else if (body_usable()) {
 		run_script();
 	}
-	(void) request;
 }
 
 /* fastcgi.error_header: for scripts that ended with a fatal error. May bail out. */
@@ -112,6 +114,7 @@ static void fill_request_info(const ftm_request *request)
 	SG(sapi_headers).http_response_code = request->script_missing ? 404 : 200;
 	FTM_G(stderr_started) = false;
 	FTM_G(executing) = false;
+	FTM_G(retire) = false;
 	FTM_G(body_end) = FTM_BODY_MORE;
 	FTM_G(body_fd) = -1;
 }
@@ -119,12 +122,13 @@ static void fill_request_info(const ftm_request *request)
 bool ftm_run_request(const ftm_request *request)
 {
 	/* volatile: they are read after a longjmp */
-	volatile bool started = false, sound = true;
+	volatile bool prepared = false, started = false, sound = true, shut_down = false;
 
 	zend_try {
 		fill_request_info(request);
 		php_handle_auth_data(ftm_param_value(request, ZEND_STRL("HTTP_AUTHORIZATION")));
 		ftm_ini_from_params(request);
+		prepared = true;
 	} zend_end_try();
 
 	ftm_timer_prepare();
@@ -134,14 +138,16 @@ bool ftm_run_request(const ftm_request *request)
 	ftm_timer_keep();
 
 	EG(exit_status) = 0;
-	if (started) {
+	if (started && prepared) {
 		zend_try {
 			serve(request);
 		} zend_end_try();
 	} else {
 		/* A fatal error while the request was parsed, or in a module's RINIT. Modules that were activated are not
 		 * deactivated after that, so the thread's state is not to be trusted. */
-		SG(sapi_headers).http_response_code = 500;
+		if (!SG(headers_sent)) {
+			SG(sapi_headers).http_response_code = 500;
+		}
 		sound = false;
 	}
 	zend_try {
@@ -152,14 +158,11 @@ bool ftm_run_request(const ftm_request *request)
 		close(FTM_G(body_fd));
 		FTM_G(body_fd) = -1;
 	}
-	/* Whatever of the body was not read is dropped by the main thread: a slow upload must not hold this thread. */
-	SG(post_read) = 1;
 	if (SG(request_info).path_translated) {
 		efree(SG(request_info).path_translated);
 		SG(request_info).path_translated = NULL;
 	}
 
-	volatile bool shut_down = false;
 	zend_try {
 		php_request_shutdown(NULL);
 		shut_down = true;
@@ -169,5 +172,5 @@ bool ftm_run_request(const ftm_request *request)
 		ftm_rs_finish(request);
 	}
 	SG(server_context) = NULL;
-	return sound && shut_down;
+	return sound && shut_down && !FTM_G(retire);
 }

@@ -33,6 +33,13 @@ static void sapi_flush_output(void *server_context)
 		fflush(stdout);
 		return;
 	}
+#if PHP_VERSION_ID >= 80400
+	/* From 8.4 on PHP-FPM sends the headers at a flush() before any output. */
+	if (!SG(headers_sent)) {
+		sapi_send_headers();
+		SG(headers_sent) = 1;
+	}
+#endif
 	abort_if_gone(ftm_rs_flush(request));
 }
 

@@ -36,13 +36,14 @@ static void timer_make(void)
 	event.sigev_signo = SIGRTMIN;
 	event.sigev_value.sival_ptr = &EG(max_execution_timer_timer);
 	event.sigev_notify_thread_id = (pid_t) syscall(SYS_gettid);
+	/* Where a foreign SIGRTMIN is passed on to: nobody. PHP saves its own handler here, which would call itself. */
+	EG(oldact) = (struct sigaction) {0};
 	if (EG(pid) == getpid()) {
 		timer_delete(EG(max_execution_timer_timer)); /* the wall clock one that the new thread was given */
 	}
 	if (timer_create(ftm_config.wall_clock ? CLOCK_BOOTTIME : CLOCK_THREAD_CPUTIME_ID, &event,
 	                 &EG(max_execution_timer_timer)) == 0) {
 		timer_made = true;
-		sigaction(SIGRTMIN, NULL, &EG(oldact));
 	} else {
 		EG(pid) = 0; /* PHP tries to make its own and reports why it cannot */
 	}
@@ -79,11 +80,12 @@ ftm_thread_end ftm_thread_main(void *slot)
 	/* volatile: it is read after a longjmp */
 	volatile ftm_thread_end end = FTM_THREAD_RETIRED;
 
-	/* umask and the current directory become the thread's own. It needs no privilege; where a sandbox forbids it, umask
-	 * stays shared (PHP's own directory is a virtual one per thread anyway). */
-	unshare(CLONE_FS);
-	const mode_t mask = umask(0);
-	umask(mask);
+	/* umask and the current directory become the thread's own. It needs no privilege, but a sandbox may forbid it. */
+	const bool own_umask = unshare(CLONE_FS) == 0;
+	if (!own_umask) {
+		static const char warning[] = "unshare(CLONE_FS) is forbidden here: scripts that call umask() act on the whole pool";
+		ftm_rs_log(FTM_WARNING, warning, sizeof(warning) - 1);
+	}
 
 	ts_resource(0);
 	ZEND_TSRMLS_CACHE_UPDATE();
@@ -95,9 +97,11 @@ ftm_thread_end ftm_thread_main(void *slot)
 		while ((request = ftm_rs_next_request(slot))) {
 			bool sound = ftm_run_request(request);
 			ftm_rs_request_done(slot, request);
-			umask(mask);
+			if (own_umask) {
+				umask(ftm_process_umask);
+			}
 			if (!sound) {
-				end = FTM_THREAD_BROKEN;
+				end = FTM_G(retire) ? FTM_THREAD_RETIRED : FTM_THREAD_BROKEN;
 				break;
 			}
 		}

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include "zend_ini_scanner.h"
+#include "zend_smart_str.h"
 
 typedef struct user_ini {
 	time_t expires;
@@ -120,39 +121,85 @@ static bool is_admin_entry(const char *name)
 	return false;
 }
 
+/* disable_functions and disable_classes act on the tables of this thread, which is replaced after the request. */
+static bool disable(const char *name, const char *value)
+{
+	if (strcmp(name, "disable_functions") == 0) {
+		zend_disable_functions(value);
+#if PHP_VERSION_ID < 80500
+	} else if (strcmp(name, "disable_classes") == 0) {
+		char *list = estrdup(value), *rest = NULL;
+		for (char *class = strtok_r(list, ", ", &rest); class; class = strtok_r(NULL, ", ", &rest)) {
+			zend_disable_class(class, strlen(class));
+		}
+		efree(list);
+#endif
+	} else {
+		return false;
+	}
+	FTM_G(retire) = true;
+	return true;
+}
+
+/* What a parameter's lines are applied with, and the messages that they leave. Those wait: to send one may bail out, and
+ * then the lines behind it would not be applied. */
+typedef struct param_lines {
+	int mode;
+	smart_str messages;
+} param_lines;
+
+static void complain(param_lines *lines, const char *problem, const char *name)
+{
+	if (lines->messages.s) {
+		smart_str_appends(&lines->messages, "; ");
+	}
+	smart_str_append_printf(&lines->messages, "Passing INI directive through FastCGI: %s%s%s%s", problem,
+		name ? " '" : "", name ? name : "", name ? "'" : "");
+}
+
 /* One line of the parameter. The value ends with the request; what the pool's php_admin_value[] set stays. */
 static void ini_param_entry(zval *key, zval *value, zval *index, int kind, void *arg)
 {
-	int mode = *(int *) arg;
-	(void) index;
+	param_lines *lines = arg;
 
 	if (!key) {
 		return;
 	}
 	if (kind != ZEND_INI_PARSER_ENTRY) {
-		ftm_message(FTM_ERROR, "Passing INI directive through FastCGI: only classic entries are allowed");
-		return;
+		complain(lines, "only classic entries are allowed", NULL);
+	} else if (Z_STRLEN_P(key) < 1) {
+		complain(lines, "empty key", NULL);
+	} else if (!value || Z_TYPE_P(value) != IS_STRING) {
+		complain(lines, "empty value for key", Z_STRVAL_P(key));
+	} else if (strcmp(Z_STRVAL_P(key), "extension") == 0) {
+		complain(lines, "a thread cannot load an extension of its own: set it in the pool, with php_admin_value[extension]; "
+			"not loaded", Z_STRVAL_P(value));
+	} else if (is_admin_entry(Z_STRVAL_P(key))
+	 || zend_alter_ini_entry_ex(Z_STR_P(key), Z_STR_P(value), lines->mode, PHP_INI_STAGE_ACTIVATE, 1) == FAILURE) {
+		if (!disable(Z_STRVAL_P(key), Z_STRVAL_P(value))) {
+			complain(lines, "unable to set", Z_STRVAL_P(key));
+		}
+	} else {
+		disable(Z_STRVAL_P(key), Z_STRVAL_P(value));
 	}
-	if (Z_STRLEN_P(key) < 1) {
-		ftm_message(FTM_ERROR, "Passing INI directive through FastCGI: empty key");
-		return;
-	}
-	if (!value || Z_TYPE_P(value) != IS_STRING) {
-		ftm_message(FTM_ERROR, "Passing INI directive through FastCGI: empty value for key '%s'", Z_STRVAL_P(key));
-		return;
-	}
-	if (is_admin_entry(Z_STRVAL_P(key))
-	 || zend_alter_ini_entry_ex(Z_STR_P(key), Z_STR_P(value), mode, PHP_INI_STAGE_ACTIVATE, 1) == FAILURE) {
-		ftm_message(FTM_ERROR, "Passing INI directive through FastCGI: unable to set '%s'", Z_STRVAL_P(key));
-	}
+	(void) index;
 }
 
+/* May bail out, after all lines have been applied. */
 static void ini_from_param(const char *text, int mode)
 {
-	char *lines;
-	spprintf(&lines, 0, "%s\n", text);
-	zend_parse_ini_string(lines, 1, ZEND_INI_SCANNER_NORMAL, (zend_ini_parser_cb_t) ini_param_entry, &mode);
-	efree(lines);
+	param_lines lines = {.mode = mode};
+	char *terminated;
+
+	spprintf(&terminated, 0, "%s\n", text);
+	zend_parse_ini_string(terminated, 1, ZEND_INI_SCANNER_NORMAL, (zend_ini_parser_cb_t) ini_param_entry, &lines);
+	efree(terminated);
+	if (lines.messages.s) {
+		smart_str_0(&lines.messages);
+		ftm_rs_log(FTM_ERROR, ZSTR_VAL(lines.messages.s), ZSTR_LEN(lines.messages.s));
+		ftm_message_stderr(ZSTR_VAL(lines.messages.s), ZSTR_LEN(lines.messages.s));
+		smart_str_free(&lines.messages);
+	}
 }
 
 /* May bail out. */

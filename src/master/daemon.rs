@@ -5,8 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe, setsid};
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 
 use crate::cli::exit;
 use crate::observe::log;
@@ -31,7 +32,7 @@ impl Reporter {
 ///
 /// The system refused a step.
 pub fn daemonize() -> io::Result<Reporter> {
-    let (read, write) = pipe()?;
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: the master has one thread.
     match unsafe { fork() }? {
         ForkResult::Parent { .. } => {

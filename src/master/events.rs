@@ -43,10 +43,13 @@ impl Events {
         Ok(Events { signals })
     }
 
-    /// In a forked process: signals arrive in the ordinary way again.
+    /// In a forked process: signals arrive in the ordinary way again, but for SIGQUIT, which stays blocked until the pool
+    /// can handle it.
     pub fn unblock() {
+        let mut set = set();
+        set.remove(Signal::SIGQUIT);
         // Fails only for an invalid `how`.
-        let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set()), None);
+        let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
     }
 
     /// Waits for the next event. `ready` are descriptors with the index of their pool.

@@ -162,14 +162,15 @@ fn launched(
         std::fs::write(path, getpid().to_string())
             .map_err(|e| format!("Unable to write the PID file {}: {e}", path.display()))?;
     }
+    // Before the first fork, or pool processes would hold the other end of the pipe too.
+    if let Some(launch) = launch {
+        launch.success();
+    }
     let mut children = Children::new(pools, engine);
     for index in 0..children.len() {
         children.start(index).map_err(|e| format!("fork() failed: {e}"))?;
     }
     log::notice!("fpm is running, pid {}", getpid());
-    if let Some(launch) = launch {
-        launch.success();
-    }
     log::launched();
     serve(config, &mut children, &mut events);
     sockets::remove_files(children.pools());

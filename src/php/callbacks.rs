@@ -82,8 +82,10 @@ extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request 
         thread.served += 1;
         thread.slot.set_running(Some(request.clone()));
         let running = Running::new(request, &pool.paths, std::mem::take(&mut thread.buffer));
-        running.show(thread.slot.row());
-        thread.running.insert(running).view()
+        thread.running = Some(running);
+        // SAFETY: made above, and the C side does not have it yet.
+        unsafe { running.as_ref() }.show(thread.slot.row());
+        Running::view(running)
     })
 }
 
@@ -92,12 +94,12 @@ extern "C" fn ftm_rs_request_done(slot: *mut c_void, request: *const ffi::ftm_re
     fence((), || {
         // SAFETY: C passes on what it was given.
         let thread = unsafe { thread(slot) };
-        debug_assert!(thread.running.as_ref().is_some_and(|running| std::ptr::eq(running.view(), request)));
-        if let Some(mut running) = thread.running.take() {
-            running.finish();
+        debug_assert!(thread.running.is_some_and(|running| std::ptr::eq(Running::view(running), request)));
+        if let Some(running) = thread.running.take() {
+            // SAFETY: the C side is done with the request: that is what this call says.
+            thread.buffer = unsafe { Running::end(running) };
             thread.slot.set_running(None);
             thread.slot.row().end();
-            thread.buffer = running.into_buffer();
         }
     });
 }

@@ -1,7 +1,7 @@
 //! A request while a PHP thread runs it: the C side's view of it, and its response.
 
 use std::ffi::c_char;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use ftm_fastcgi::Params;
@@ -21,7 +21,8 @@ const SHOWN_QUERY: usize = 511;
 const SHOWN_USER: usize = 31;
 const SHOWN_SCRIPT: usize = 255;
 
-/// A request under way. What `view` points to lives in the other fields, which are not touched until it is dropped.
+/// A request under way, at a fixed address: the C side holds pointers into it. What `view` points to lives in the fields
+/// with an underscore, which are not touched until the end.
 pub struct Running {
     view: ffi::ftm_request,
     request: Arc<Request>,
@@ -33,7 +34,7 @@ pub struct Running {
 
 impl Running {
     /// Makes the request ready for the C side. `output` is an empty buffer to use.
-    pub fn new(request: Arc<Request>, paths: &PathSettings, output: Vec<u8>) -> Box<Running> {
+    pub fn new(request: Arc<Request>, paths: &PathSettings, output: Vec<u8>) -> NonNull<Running> {
         let mut params = request.take_params();
         let path = ScriptPath::resolve(&mut params, paths);
         let list = param_list(&params, request.role().as_str());
@@ -49,18 +50,20 @@ impl Running {
                 missing if missing.is_null() => c"".as_ptr(),
                 given => given,
             }),
-            content_length: request.body().length().map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)),
+            content_length: request.content_length().map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)),
             script_missing: path.missing,
         };
-        let mut running = Box::new(Running { view, request, output, _params: params, _list: list, _path: path });
-        let address: *mut Running = &mut *running;
-        running.view.rust = address.cast();
+        let running = Box::new(Running { view, request, output, _params: params, _list: list, _path: path });
+        let running = NonNull::from(Box::leak(running));
+        // SAFETY: nobody else knows the address yet.
+        unsafe { (*running.as_ptr()).view.rust = running.as_ptr().cast() };
         running
     }
 
     /// What the C side gets.
-    pub fn view(&self) -> *const ffi::ftm_request {
-        &self.view
+    pub fn view(running: NonNull<Running>) -> *const ffi::ftm_request {
+        // SAFETY: only takes the address of a field.
+        unsafe { &raw const (*running.as_ptr()).view }
     }
 
     /// The request.
@@ -68,11 +71,16 @@ impl Running {
         &self.request
     }
 
-    /// The buffer, for the next request.
-    pub fn into_buffer(self) -> Vec<u8> {
-        let mut buffer = self.output;
-        buffer.clear();
-        buffer
+    /// The request is over in every respect. Returns the buffer, for the next one.
+    ///
+    /// # Safety
+    ///
+    /// `running` came from [`Running::new`] and nobody uses it, or what its view points to, any more.
+    pub unsafe fn end(running: NonNull<Running>) -> Vec<u8> {
+        // SAFETY: made by Box::leak in new(), and by the contract above not used any more.
+        let mut running = unsafe { Box::from_raw(running.as_ptr()) };
+        running.finish();
+        running.output
     }
 
     /// Writes what the scoreboard shows of the request.

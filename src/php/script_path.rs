@@ -218,7 +218,9 @@ impl<'a> Fix<'a> {
         mut name: Option<Bytes>,
         document_root: Option<Bytes>,
     ) -> (Option<Bytes>, Option<Bytes>, bool) {
-        let found = shorter_paths(&script).find(|path| is_regular_file(path)).map(<[u8]>::to_vec);
+        // The system refuses longer paths: looking at each of them would only cost time.
+        let paths = shorter_paths(&script).skip_while(|path| path.len() >= libc::PATH_MAX as usize);
+        let found = { paths }.find(|path| is_regular_file(path)).map(<[u8]>::to_vec);
         let filename = self.script_filename.clone();
         let mut request_uri = None;
         if let Some(file) = &found {

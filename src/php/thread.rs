@@ -1,8 +1,9 @@
 //! PHP threads.
 
 use std::ffi::c_void;
+use std::ptr::NonNull;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::ffi;
 use super::request::Running;
@@ -36,14 +37,25 @@ pub enum ThreadEnd {
 pub(super) struct PhpThread {
     pub(super) pool: Arc<PhpPool>,
     pub(super) slot: Arc<Slot>,
-    pub(super) running: Option<Box<Running>>,
+    pub(super) running: Option<NonNull<Running>>,
     /// The response buffer, kept from request to request.
     pub(super) buffer: Vec<u8>,
     /// Requests that this thread has served.
     pub(super) served: u64,
 }
 
-/// Boots a PHP thread in `slot`. `ended` is called on it after its engine state is freed.
+/// If a bailout skipped the end of the request, it ends with the thread.
+impl Drop for PhpThread {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            // SAFETY: the C side has returned, so it holds no pointer any more.
+            drop(unsafe { Running::end(running) });
+        }
+    }
+}
+
+/// Boots a PHP thread in `slot`. `ended` is called on it after its engine state is freed; what C and C++ keep per thread
+/// is freed after that, before the thread can be joined.
 ///
 /// # Errors
 ///
@@ -52,7 +64,7 @@ pub fn spawn(
     pool: Arc<PhpPool>,
     slot: Arc<Slot>,
     ended: impl FnOnce(ThreadEnd) + Send + 'static,
-) -> std::io::Result<()> {
+) -> std::io::Result<JoinHandle<()>> {
     let builder = thread::Builder::new().name(format!("php {}", slot.index())).stack_size(pool.stack_size);
     builder.spawn(move || {
         let mut this = Box::new(PhpThread { pool, slot, running: None, buffer: Vec::new(), served: 0 });
@@ -62,6 +74,5 @@ pub fn spawn(
         let end = unsafe { ffi::ftm_thread_main(context.cast::<c_void>()) };
         drop(this);
         ended(if end == ffi::ftm_thread_end_FTM_THREAD_RETIRED { ThreadEnd::Retired } else { ThreadEnd::Broken });
-    })?;
-    Ok(())
+    })
 }

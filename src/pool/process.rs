@@ -1,15 +1,18 @@
 //! The life of a pool process, from the fork to its exit.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ftm_config::{ExecutionClock, Pool, ProcessManager};
 use ftm_fastcgi::Limits;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::io::Interest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
@@ -25,6 +28,9 @@ use crate::server::{ConnectionSettings, Connections, OpenConnections, WireLimits
 
 /// A thread that cannot be started is tried again after this.
 const SPAWN_RETRY: Duration = Duration::from_secs(1);
+
+/// How long threads that have left PHP may take to end at a stop.
+const JOIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the master hands to a new pool process.
 pub struct PoolStart<'a> {
@@ -69,14 +75,11 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
-    // The listener lives as long as the process: it is only ever closed by its exit.
-    let listener: &'static OwnedFd = Box::leak(Box::new(listener));
-    let listener = listener.as_fd();
     let settings = connection_settings(pool, &engine);
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, serve(php_pool, listener, ready, lifeline, settings))?;
     drop(local);
-    drop(runtime);
+    runtime.shutdown_background();
     engine.stop();
     Ok(0)
 }
@@ -130,16 +133,19 @@ struct Threads {
     pool: Arc<PhpPool>,
     ended: mpsc::UnboundedSender<Ended>,
     alive: Cell<usize>,
+    /// The thread of each slot.
+    handles: RefCell<HashMap<usize, JoinHandle<()>>>,
     stopping: Cell<bool>,
 }
 
 impl Threads {
     fn boot(&self, slot: &Arc<Slot>) -> std::io::Result<()> {
         let (ended, index) = (self.ended.clone(), slot.index());
-        php::spawn(self.pool.clone(), slot.clone(), move |end| {
+        let handle = php::spawn(self.pool.clone(), slot.clone(), move |end| {
             // The receiver is gone only when the process leaves.
             let _ = ended.send((index, end));
         })?;
+        self.handles.borrow_mut().insert(index, handle);
         self.alive.set(self.alive.get() + 1);
         Ok(())
     }
@@ -151,6 +157,16 @@ impl Threads {
         }
         if !self.stopping.get() {
             self.boot_again(index);
+        }
+    }
+
+    /// Waits a while for the threads to be gone altogether: extensions are unloaded next, and what they keep per thread
+    /// must have been freed.
+    async fn join(&self) {
+        let handles: Vec<_> = self.handles.borrow_mut().drain().map(|(_, handle)| handle).collect();
+        let join = tokio::task::spawn_blocking(|| handles.into_iter().for_each(|handle| drop(handle.join())));
+        if tokio::time::timeout(JOIN_PATIENCE, join).await.is_err() {
+            log::warning!("a PHP thread hangs in the destructor of an extension's thread_local: not waiting for it");
         }
     }
 
@@ -174,7 +190,7 @@ impl Threads {
 
 async fn serve(
     pool: Arc<PhpPool>,
-    listener: BorrowedFd<'static>,
+    listener: OwnedFd,
     ready: OwnedFd,
     lifeline: OwnedFd,
     settings: ConnectionSettings,
@@ -183,9 +199,12 @@ async fn serve(
     let (stop, stopped) = signal_value::channel(false);
     let (ended, mut ends) = mpsc::unbounded_channel::<Ended>();
     let mut quit = signal(SignalKind::quit()).map_err(|e| format!("cannot watch for SIGQUIT: {e}"))?;
+    // The master had it blocked, so that one that came before now was kept.
+    SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
     let lifeline = watch(lifeline, Interest::READABLE).map_err(|e| format!("cannot watch the master: {e}"))?;
 
-    let threads = Rc::new(Threads { pool, ended, alive: Cell::new(0), stopping: Cell::new(false) });
+    let threads =
+        Rc::new(Threads { pool, ended, alive: Cell::new(0), handles: RefCell::default(), stopping: Cell::new(false) });
     for slot in dispatcher.slots() {
         threads.boot(slot).map_err(|e| format!("cannot start PHP thread {}: {e}", slot.index()))?;
     }
@@ -210,7 +229,7 @@ async fn serve(
     // Requests that are still arriving need the slots: they leave when the last connection has closed.
     loop {
         tokio::select! {
-            () = open.all_closed() => break,
+            () = open.wait_below(1) => break,
             Some(end) = ends.recv() => threads.on_end(end),
         }
     }
@@ -222,5 +241,6 @@ async fn serve(
             None => break,
         }
     }
+    threads.join().await;
     Ok(())
 }

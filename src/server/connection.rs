@@ -33,8 +33,14 @@ const READ_BUFFER: usize = 64 * 1024;
 /// How long PARAMS may take to arrive, counted from BEGIN_REQUEST.
 const PARAMS_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long after it was accepted a connection may wait with its first byte while the pool stops. PHP-FPM gives as long.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
+
 /// How long a client may take to close a connection whose last response has ended.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Body bytes of one request that may wait while another request of the same connection has none.
+const STARVED_LIMIT: usize = 16 << 20;
 
 /// How often a connection is looked at whose state may change without an event.
 const CHECK: Duration = Duration::from_secs(1);
@@ -75,12 +81,24 @@ impl Connections {
         Rc::new(Connections { settings, dispatcher, buffer, stop, open })
     }
 
+    /// Those that are open.
+    pub fn open(&self) -> &OpenConnections {
+        &self.open
+    }
+
     /// Serves a connected, non-blocking socket until it ends.
     pub async fn serve(self: Rc<Self>, socket: OwnedFd) {
         let _open = self.open.enter();
         let wire = Arc::new(Wire::new(socket, self.settings.wire));
-        let mut connection =
-            Connection { decoder: Decoder::new(self.settings.limits), entries: Vec::new(), wire, shared: self };
+        let mut connection = Connection {
+            decoder: Decoder::new(self.settings.limits),
+            entries: Vec::new(),
+            wire,
+            accepted: Instant::now(),
+            spoken: false,
+            read_closed: false,
+            shared: self,
+        };
         if let Err(e) = connection.run().await {
             log::warning!("connection closed: {e}");
         }
@@ -139,6 +157,11 @@ struct Connection {
     decoder: Decoder,
     entries: Vec<Entry>,
     wire: Arc<Wire>,
+    accepted: Instant,
+    /// Something has been read.
+    spoken: bool,
+    /// The client has ended its sending, and reads on.
+    read_closed: bool,
     shared: Rc<Connections>,
 }
 
@@ -149,7 +172,7 @@ impl Connection {
         let mut stopping = *stop.borrow_and_update();
         loop {
             self.forget_finished();
-            if stopping {
+            if stopping && !self.may_still_speak() {
                 self.wire.close_after_requests();
                 if self.is_idle() {
                     return Ok(());
@@ -159,9 +182,9 @@ impl Connection {
                 return Ok(());
             }
             let held = self.held();
-            let deadline = self.next_deadline(held.is_some() || stopping);
+            let deadline = self.next_deadline(held.is_some() || stopping || self.read_closed);
             tokio::select! {
-                guard = socket.readable(), if held.is_none() => {
+                guard = socket.readable(), if held.is_none() && !self.read_closed => {
                     if !self.read(&mut guard?)? {
                         return Ok(());
                     }
@@ -169,7 +192,7 @@ impl Connection {
                 () = released(held.as_ref(), self.body_limit()), if held.is_some() => {}
                 () = self.wire.drain_wanted() => drop(tokio::task::spawn_local(drain(self.wire.clone()))),
                 () = sleep_until(deadline) => {
-                    if held.is_some() && hung_up(&self.wire, true) {
+                    if (self.read_closed && hung_up(&self.wire, false)) || (held.is_some() && hung_up(&self.wire, true)) {
                         return Ok(());
                     }
                     self.check_deadlines();
@@ -181,7 +204,14 @@ impl Connection {
 
     /// Whether nothing is under way: no request, no part of one, no byte that the client has not taken.
     fn is_idle(&self) -> bool {
-        self.entries.is_empty() && self.decoder.is_idle() && self.wire.drained()
+        self.entries.is_empty() && self.decoder.is_idle() && self.wire.quiet()
+    }
+
+    /// At a graceful stop: whether a request is about to be read. Its client connected in good faith, and has a while for
+    /// its first byte; what lies in the socket already is served too.
+    fn may_still_speak(&self) -> bool {
+        let fresh = !self.spoken && self.accepted.elapsed() < FIRST_BYTE;
+        fresh || (self.entries.is_empty() && readable(&self.wire))
     }
 
     fn body_limit(&self) -> usize {
@@ -191,9 +221,17 @@ impl Connection {
     /// Why nothing is read from the client for now, which holds it back: a script has as much of its body waiting as it
     /// may, or the client does not read what it asked for.
     fn held(&self) -> Option<Held> {
-        let limit = self.body_limit();
-        let full = |entry: &&Entry| matches!(&entry.stage, Stage::Dispatched(r) if r.body().buffered() >= limit);
-        match self.entries.iter().find(full).and_then(Entry::request) {
+        let dispatched = || {
+            self.entries.iter().filter_map(|entry| match &entry.stage {
+                Stage::Dispatched(request) if !request.finished() => Some(request),
+                _ => None,
+            })
+        };
+        // While another script of this connection waits for bytes, reading goes on: they may stand behind the full body's,
+        // whose script may itself wait for the other to end. Up to a limit, or this would be unbounded.
+        let starved = dispatched().any(|request| request.body().buffered() == 0 && request.body().ended().is_none());
+        let limit = if starved { self.body_limit().max(STARVED_LIMIT) } else { self.body_limit() };
+        match dispatched().find(|request| request.body().buffered() >= limit) {
             Some(request) => Some(Held::Body(request.clone())),
             None => self.wire.congested().then_some(Held::Replies),
         }
@@ -204,11 +242,7 @@ impl Connection {
         let shared = self.shared.clone();
         let mut buffer = shared.buffer.borrow_mut();
         let n = match read_now(&self.wire, &mut buffer) {
-            Ok(0) => {
-                guard.clear_ready();
-                // Who only ended his sending still reads: on a unix socket that can be told apart, so wait for the rest.
-                return Ok(!self.is_idle() && self.wire.is_unix() && !hung_up(&self.wire, false));
-            }
+            Ok(0) => return Ok(self.end_of_input()),
             Ok(n) => n,
             Err(nix::Error::EAGAIN | nix::Error::EINTR) => {
                 guard.clear_ready();
@@ -221,11 +255,34 @@ impl Connection {
             guard.clear_ready();
         }
         self.forget_finished();
+        self.spoken = true;
         let mut input = &buffer[..n];
         while let Some(event) = self.decoder.decode(&mut input)? {
             self.handle(event);
         }
         Ok(true)
+    }
+
+    /// The client sends no more. Who only ended his sending still reads: on a unix socket that can be told apart from one
+    /// who has closed. False when nothing is left to do for this one.
+    fn end_of_input(&mut self) -> bool {
+        if self.is_idle() || !self.wire.is_unix() || hung_up(&self.wire, false) {
+            return false;
+        }
+        self.read_closed = true;
+        let ids: Vec<u16> = self.entries.iter().map(|entry| entry.id).collect();
+        for id in ids {
+            self.with_body(id, |request| request.body().end_of_stream());
+        }
+        self.entries.retain(|entry| {
+            if entry.request().is_none() {
+                self.wire.forget(); // its parameters will never be complete
+            }
+            entry.request().is_some()
+        });
+        self.wire.close_after_requests();
+        self.forget_finished();
+        !self.is_idle()
     }
 
     fn handle(&mut self, event: Event<'_>) {
@@ -344,14 +401,14 @@ impl Connection {
 
     fn entry_deadline(&self, entry: &Entry) -> Option<Instant> {
         let Some(request) = entry.request() else {
-            return Some(entry.begun + PARAMS_DEADLINE);
+            return entry.begun.checked_add(PARAMS_DEADLINE);
         };
         if request.body().ended().is_some() || request.finished() {
             return None;
         }
         let settings = &self.shared.settings;
         let extra = request.body().received().checked_div(settings.body_min_rate).unwrap_or(0);
-        Some(entry.begun + settings.body_deadline? + Duration::from_secs(extra))
+        entry.begun.checked_add(settings.body_deadline?)?.checked_add(Duration::from_secs(extra))
     }
 
     fn check_deadlines(&mut self) {
@@ -432,9 +489,18 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
+/// Whether a read would find bytes.
+fn readable(wire: &Wire) -> bool {
+    poll_now(wire, libc::POLLIN)
+}
+
 /// Whether the client has closed the connection; with `half`, also whether it has only ended its sending.
 fn hung_up(wire: &Wire, half: bool) -> bool {
-    let mut fd = libc::pollfd { fd: wire.as_raw_fd(), events: if half { libc::POLLRDHUP } else { 0 }, revents: 0 };
+    poll_now(wire, if half { libc::POLLRDHUP } else { 0 })
+}
+
+fn poll_now(wire: &Wire, events: libc::c_short) -> bool {
+    let mut fd = libc::pollfd { fd: wire.as_raw_fd(), events, revents: 0 };
     // SAFETY: one valid pollfd.
     unsafe { libc::poll(&mut fd, 1, 0) > 0 }
 }

@@ -1,11 +1,12 @@
 //! Accepting connections.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{SockFlag, accept4};
 use tokio::io::Interest;
 
@@ -20,31 +21,26 @@ const DESCRIPTOR_FLOOR: RawFd = 1024;
 /// How long accepting rests when the process has run out of descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The pool's listening socket, borrowed from the master for the life of the process.
-struct Listener(BorrowedFd<'static>);
+/// How often running out of something is logged.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0
-    }
-}
+/// Descriptors that connections leave to scripts.
+const RESERVED_DESCRIPTORS: usize = 256;
 
-impl AsRawFd for Listener {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-/// Accepts connections until it is dropped. While the queue of the dispatcher is full, connections wait in the kernel's
-/// backlog.
-pub async fn accept_loop(listener: BorrowedFd<'static>, connections: Rc<Connections>, dispatcher: Arc<Dispatcher>) {
-    let listener = match watch(Listener(listener), Interest::READABLE) {
+/// Accepts connections until it is dropped, and the listening socket with it. While the queue of the dispatcher is full, or
+/// descriptors run short, connections wait in the kernel's backlog.
+pub async fn accept_loop(listener: OwnedFd, connections: Rc<Connections>, dispatcher: Arc<Dispatcher>) {
+    let listener = match watch(listener, Interest::READABLE) {
         Ok(listener) => listener,
         Err(e) => return log::alert!("cannot watch the listening socket: {e}"),
     };
-    let high = descriptors_beyond_floor();
+    let descriptors = descriptor_limit();
+    let high = descriptors >= 2 * DESCRIPTOR_FLOOR as usize;
+    let most = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2);
+    let mut complained: Option<Instant> = None;
     loop {
         dispatcher.wait_space().await;
+        connections.open().wait_below(most).await;
         let Ok(mut guard) = listener.readable().await else { return };
         match accept4(listener.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
             Ok(fd) => {
@@ -55,19 +51,22 @@ pub async fn accept_loop(listener: BorrowedFd<'static>, connections: Rc<Connecti
                 drop(tokio::task::spawn_local(connections.clone().serve(socket)));
             }
             Err(nix::Error::EAGAIN) => guard.clear_ready(),
-            Err(nix::Error::EMFILE | nix::Error::ENFILE) => {
-                log::error!("out of descriptors (rlimit_files): new connections wait in the backlog");
+            // The client was gone before it was accepted, or a signal came: the next one may be fine.
+            Err(nix::Error::ECONNABORTED | nix::Error::EINTR) => {}
+            Err(e) => {
+                if complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
+                    log::error!("cannot accept connections, which wait in the backlog: {e} (see rlimit_files)");
+                    complained = Some(Instant::now());
+                }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
-            // The client was gone before it was accepted, or the like: the next one may be fine.
-            Err(_) => {}
         }
     }
 }
 
-fn descriptors_beyond_floor() -> bool {
-    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
-        .is_ok_and(|(soft, _)| soft >= 2 * DESCRIPTOR_FLOOR as u64)
+fn descriptor_limit() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .map_or(DESCRIPTOR_FLOOR as usize, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
 }
 
 fn move_up(socket: OwnedFd) -> OwnedFd {

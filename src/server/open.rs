@@ -1,4 +1,4 @@
-//! How many connections are open: a graceful stop waits for the last of them.
+//! How many connections are open: accepting pauses at a limit, and a graceful stop waits for the last of them.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub struct OpenConnections {
     count: Cell<usize>,
-    none: Notify,
+    fewer: Notify,
 }
 
 impl OpenConnections {
@@ -19,10 +19,10 @@ impl OpenConnections {
         OpenConnection(self.clone())
     }
 
-    /// Waits until none is left.
-    pub async fn all_closed(&self) {
-        while self.count.get() > 0 {
-            self.none.notified().await;
+    /// Waits until fewer than `limit` are open.
+    pub async fn wait_below(&self, limit: usize) {
+        while self.count.get() >= limit {
+            self.fewer.notified().await;
         }
     }
 }
@@ -33,8 +33,6 @@ pub struct OpenConnection(Rc<OpenConnections>);
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.count.set(self.0.count.get() - 1);
-        if self.0.count.get() == 0 {
-            self.0.none.notify_one();
-        }
+        self.0.fewer.notify_one();
     }
 }

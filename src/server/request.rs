@@ -20,6 +20,7 @@ pub struct Request {
     role: Role,
     keep_conn: bool,
     wire: Arc<Wire>,
+    content_length: Option<u64>,
     body: Body,
     params: Mutex<Params>,
     begun: Instant,
@@ -29,15 +30,23 @@ pub struct Request {
 
 const PADDING: [u8; 8] = [0; 8];
 
+/// Output goes to the wire in batches of whole records of at most this many bytes: what one call may leave pending, and
+/// (with a header and a padding for each record) well below the 1024 slices that one system call takes.
+const BATCH: usize = 8 * MAX_CONTENT;
+
 impl Request {
     /// A request whose parameters are complete.
     pub fn new(id: u16, role: Role, keep_conn: bool, wire: Arc<Wire>, params: Params, begun: Instant) -> Request {
+        let content_length = content_length(&params);
+        // The web server has put the body into a file: none comes over the connection.
+        let in_file = params.get(b"REQUEST_BODY_FILE").is_some_and(|path| !path.is_empty());
         Request {
             id,
             role,
             keep_conn,
             wire,
-            body: Body::new(content_length(&params)),
+            content_length,
+            body: Body::new(if in_file { Some(0) } else { content_length }),
             params: Mutex::new(params),
             begun,
             aborted: AtomicBool::new(false),
@@ -50,7 +59,12 @@ impl Request {
         self.role
     }
 
-    /// The request body.
+    /// CONTENT_LENGTH in bytes, where the web server knows it.
+    pub fn content_length(&self) -> Option<u64> {
+        self.content_length
+    }
+
+    /// The request body, as far as it comes over the connection.
     pub fn body(&self) -> &Body {
         &self.body
     }
@@ -104,8 +118,21 @@ impl Request {
         if self.aborted() {
             return Err(Gone);
         }
-        let framed = Framed::new(kind, self.id, pieces);
-        self.wire.send(&framed.slices())
+        let mut batch = Vec::with_capacity(pieces.len());
+        let mut room = BATCH;
+        for piece in pieces {
+            let mut piece = *piece;
+            while piece.len() > room {
+                let (now, later) = piece.split_at(room);
+                batch.push(now);
+                self.wire.send(&Framed::new(kind, self.id, &batch).slices())?;
+                batch.clear();
+                (piece, room) = (later, BATCH);
+            }
+            room -= piece.len();
+            batch.push(piece);
+        }
+        self.wire.send(&Framed::new(kind, self.id, &batch).slices())
     }
 
     /// Ends the response with the rest of its output, the end of STDOUT and END_REQUEST; false if it had ended before.
@@ -133,6 +160,13 @@ impl Request {
         let (_, reason) = status.split_once(' ').unwrap_or(("", status));
         let answer = format!("Status: {status}\r\nContent-type: text/plain; charset=UTF-8\r\n\r\n{reason}.\n");
         self.finish(answer.as_bytes(), 0);
+    }
+}
+
+/// Whatever happened to the thread that ran it, the client gets an end and the connection its place back.
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.finish(&[], 1);
     }
 }
 

@@ -100,6 +100,12 @@ impl Wire {
         self.lock().active += 1;
     }
 
+    /// A request that had begun will never be answered.
+    pub fn forget(&self) {
+        let mut state = self.lock();
+        state.active = state.active.saturating_sub(1);
+    }
+
     /// Writes whole records. What the socket does not take at once is left to the main thread, up to the limit; past
     /// that this waits. Not for the main thread, which must not wait: see [`Wire::post`].
     pub fn send(&self, records: &[IoSlice<'_>]) -> Result<(), Gone> {
@@ -147,9 +153,10 @@ impl Wire {
         self.lock().shut.map(|at| at.elapsed())
     }
 
-    /// Whether nothing is pending.
-    pub fn drained(&self) -> bool {
-        self.lock().waiting() == 0
+    /// Whether no request is under way and nothing is pending.
+    pub fn quiet(&self) -> bool {
+        let state = self.lock();
+        state.active == 0 && state.waiting() == 0
     }
 
     /// Whether more is pending than may be.
