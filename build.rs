@@ -68,7 +68,7 @@ impl Php {
             .filter_map(|flag| flag.strip_prefix("-L"))
             .map(PathBuf::from)
             .collect();
-        dirs.extend([prefix.join("lib"), prefix.join("lib64"), prefix.join("lib/x86_64-linux-gnu")]);
+        dirs.extend(["lib", "lib64", "lib/php", "lib/x86_64-linux-gnu"].map(|dir| prefix.join(dir)));
         dirs
     }
 }

@@ -1,4 +1,7 @@
 /* The engine's life in a pool process: start, settings, the printing options, stop. */
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE
+#endif
 #include "internal.h"
 
 #ifdef FTM_SHARED_LIBPHP
@@ -6,8 +9,7 @@
 ZEND_TSRMLS_CACHE_DEFINE()
 #endif
 
-#include "ext/standard/basic_functions.h"
-
+#include <dlfcn.h>
 #include <sys/stat.h>
 
 ftm_engine_config ftm_config;
@@ -33,25 +35,44 @@ static void lock_admin_entries(void)
 	}
 }
 
-/* What this binary was compiled against must be what it runs with: a libphp.so may have been exchanged. */
-static const char *check_build(void)
+static const char *mismatch(const char *found)
 {
 	static char message[512];
 
-	if (strcmp(basic_functions_module.version, PHP_VERSION) == 0
-	 && strcmp(basic_functions_module.build_id, ZEND_MODULE_BUILD_ID) == 0) {
+	snprintf(message, sizeof(message),
+		"this php-ftm was built for PHP %s (%s) but finds PHP %s: build it again with PHP_CONFIG naming that PHP's "
+		"php-config, or put the former libphp back", PHP_VERSION, ZEND_MODULE_BUILD_ID, found);
+	return message;
+}
+
+/* What this binary was compiled against must be what it runs with: a libphp.so may have been exchanged. Before anything of
+ * it is used: by php_version(), which came with PHP 8.3. */
+static const char *check_version(void)
+{
+	const char *(*version)(void) = (const char *(*)(void)) dlsym(RTLD_DEFAULT, "php_version");
+
+	if (!version) {
+		return PHP_VERSION_ID < 80300 ? NULL : mismatch("before 8.3");
+	}
+	return strcmp(version(), PHP_VERSION) == 0 ? NULL : mismatch(version());
+}
+
+/* The same for what check_version() cannot see: another patch release before 8.3, a debug build. */
+static const char *check_build(void)
+{
+	const zend_module_entry *standard = zend_hash_str_find_ptr(&module_registry, ZEND_STRL("standard"));
+	char found[128];
+
+	if (standard && strcmp(standard->version, PHP_VERSION) == 0 && strcmp(standard->build_id, ZEND_MODULE_BUILD_ID) == 0) {
 		return NULL;
 	}
-	snprintf(message, sizeof(message),
-		"this php-ftm was built for PHP %s (%s) but finds PHP %s (%s): build it again with PHP_CONFIG naming that PHP's "
-		"php-config, or put the former libphp back",
-		PHP_VERSION, ZEND_MODULE_BUILD_ID, basic_functions_module.version, basic_functions_module.build_id);
-	return message;
+	snprintf(found, sizeof(found), "%s (%s)", standard ? standard->version : "?", standard ? standard->build_id : "?");
+	return mismatch(found);
 }
 
 const char *ftm_engine_start(const ftm_engine_config *config)
 {
-	const char *wrong = check_build();
+	const char *wrong = check_version();
 	if (wrong) {
 		return wrong;
 	}
@@ -75,6 +96,10 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 		return "PHP's module startup failed: see the messages above, and try the same php.ini with php -c";
 	}
 	ZEND_TSRMLS_CACHE_UPDATE();
+	wrong = check_build();
+	if (wrong) {
+		return wrong;
+	}
 	lock_admin_entries();
 	ftm_variables_startup();
 	ftm_interrupt_startup();
