@@ -15,6 +15,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, pipe2};
 
 use super::events::Events;
 use super::{PoolSocket, become_pool};
+use crate::cli::exit;
 use crate::observe::log;
 use crate::php::EngineSettings;
 use crate::pool::PoolStart;
@@ -30,6 +31,8 @@ struct Process {
     started: Instant,
     /// Read: the pool says that it is ready. `None` once it has, or cannot any more.
     ready: Option<File>,
+    /// It has said so.
+    serves: bool,
     /// Its other end is in the pool process, which notices when this one is closed: by the master's death.
     _lifeline: OwnedFd,
 }
@@ -49,13 +52,15 @@ pub struct Children {
     children: Vec<Child>,
     engine: EngineSettings,
     ready_said: bool,
+    /// The pool that could not start while the server came up.
+    failed: Option<String>,
 }
 
 impl Children {
     /// No process is started yet.
     pub fn new(pools: Vec<PoolSocket>, engine: EngineSettings) -> Children {
         let children = pools.iter().map(|_| Child::default()).collect();
-        Children { pools, children, engine, ready_said: false }
+        Children { pools, children, engine, ready_said: false, failed: None }
     }
 
     /// How many pools there are.
@@ -85,6 +90,7 @@ impl Children {
                     pid: child,
                     started: Instant::now(),
                     ready: Some(File::from(ready_read)),
+                    serves: false,
                     _lifeline: life_write,
                 });
                 self.children[index].start_at = None;
@@ -119,8 +125,8 @@ impl Children {
     pub fn is_ready(&mut self, index: usize) {
         let Some(process) = &mut self.children[index].process else { return };
         let mut byte = [0];
-        let said = process.ready.take().is_some_and(|mut ready| matches!(ready.read(&mut byte), Ok(1)));
-        if said && !self.ready_said && self.children.iter().all(Child::serves) {
+        process.serves = process.ready.take().is_some_and(|mut ready| matches!(ready.read(&mut byte), Ok(1)));
+        if process.serves && !self.ready_said && self.children.iter().all(Child::serves) {
             self.ready_said = true;
             log::notice!("ready to handle connections");
         }
@@ -134,10 +140,18 @@ impl Children {
             let Some(index) = self.children.iter().position(running) else { continue };
             let Some(process) = self.children[index].process.take() else { continue };
             self.report(index, &process, status);
-            if !stopping {
+            if !self.ready_said && !process.serves && matches!(status, WaitStatus::Exited(_, exit::SOFTWARE)) {
+                self.failed.get_or_insert_with(|| self.pools[index].pool.name.clone());
+            } else if !stopping {
                 self.schedule(index, process.started.elapsed());
             }
         }
+    }
+
+    /// The pool, if any, that said it cannot run before the server had come up. Trying again would not help: what it said
+    /// why (it is in the log) needs an administrator, who is better told now than by a server that never serves.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
     }
 
     fn report(&self, index: usize, process: &Process, status: WaitStatus) {
@@ -220,6 +234,6 @@ impl Children {
 
 impl Child {
     fn serves(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.ready.is_none())
+        self.process.as_ref().is_some_and(|process| process.serves)
     }
 }

@@ -72,7 +72,7 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
         }
     }
     let code = match launched(&config, pools, engine, launch) {
-        Ok(()) => exit::OK,
+        Ok(code) => code,
         Err(message) => failed(&message),
     };
     if let Some(pid) = &config.global.pid {
@@ -150,13 +150,13 @@ fn open_error_log(config: &Config) -> Result<Option<std::fs::File>, String> {
     }
 }
 
-/// From here on the process is the one that stays.
+/// From here on the process is the one that stays. Returns its exit code.
 fn launched(
     config: &Config,
     pools: Vec<PoolSocket>,
     engine: EngineSettings,
     launch: Option<daemon::Reporter>,
-) -> Result<(), String> {
+) -> Result<i32, String> {
     let mut events = Events::watch().map_err(|e| format!("cannot watch for signals: {e}"))?;
     if let Some(path) = &config.global.pid {
         std::fs::write(path, getpid().to_string())
@@ -175,7 +175,7 @@ fn launched(
     serve(config, &mut children, &mut events);
     sockets::remove_files(children.pools());
     log::notice!("exiting, bye-bye!");
-    Ok(())
+    Ok(if children.failed().is_some() { exit::SOFTWARE } else { exit::OK })
 }
 
 /// How a stop goes on when pool processes take their time.
@@ -202,7 +202,14 @@ fn serve(config: &Config, children: &mut Children, events: &mut Events) {
             Stop::Terminating(at) => Some(at),
         };
         match events.wait(children.readiness(), deadline) {
-            Event::Signal(Signal::SIGCHLD) => children.reap(stopping),
+            Event::Signal(Signal::SIGCHLD) => {
+                children.reap(stopping);
+                if let (Some(pool), Stop::No) = (children.failed(), &stop) {
+                    log::error!("[pool {pool}] cannot start: giving up");
+                    children.signal_all(Signal::SIGTERM);
+                    stop = Stop::Terminating(Instant::now() + KILL_INTERVAL);
+                }
+            }
             Event::Signal(Signal::SIGQUIT) if !stopping => {
                 log::notice!("Finishing ...");
                 children.signal_all(Signal::SIGQUIT);

@@ -119,7 +119,7 @@ extern "C" fn ftm_rs_flush(request: *const ffi::ftm_request) -> ffi::ftm_io {
 #[unsafe(no_mangle)]
 extern "C" fn ftm_rs_stderr(request: *const ffi::ftm_request, message: *const c_char, len: usize) -> ffi::ftm_io {
     // SAFETY: C passes the current request, and a message with its length.
-    fence(ffi::ftm_io_FTM_IO_GONE, || io(unsafe { running(request).request().send_stderr(bytes(message, len)) }))
+    fence(ffi::ftm_io_FTM_IO_GONE, || io(unsafe { running(request).message(bytes(message, len)) }))
 }
 
 #[unsafe(no_mangle)]

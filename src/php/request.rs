@@ -14,6 +14,9 @@ use crate::server::{Gone, Request};
 /// Output is gathered up to this many bytes before it is sent.
 const RESPONSE_BUFFER: usize = 32 * 1024;
 
+/// Messages for STDERR are gathered up to this many bytes.
+const MESSAGE_BUFFER: usize = 8 * 1024;
+
 /// The lengths at which PHP-FPM cuts what its scoreboard shows, in bytes.
 const SHOWN_METHOD: usize = 15;
 const SHOWN_URI: usize = 127;
@@ -27,6 +30,8 @@ pub struct Running {
     view: ffi::ftm_request,
     request: Arc<Request>,
     output: Vec<u8>,
+    /// Messages for STDERR that have not been sent.
+    messages: Vec<u8>,
     _params: Params,
     _list: Vec<ffi::ftm_param>,
     _path: ScriptPath,
@@ -53,7 +58,15 @@ impl Running {
             content_length: request.content_length().map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)),
             script_missing: path.missing,
         };
-        let running = Box::new(Running { view, request, output, _params: params, _list: list, _path: path });
+        let running = Box::new(Running {
+            view,
+            request,
+            output,
+            messages: Vec::new(),
+            _params: params,
+            _list: list,
+            _path: path,
+        });
         let running = NonNull::from(Box::leak(running));
         // SAFETY: nobody else knows the address yet.
         unsafe { (*running.as_ptr()).view.rust = running.as_ptr().cast() };
@@ -116,21 +129,37 @@ impl Running {
             self.output.extend_from_slice(data);
             return Ok(());
         }
-        let result = self.request.send_stdout(&[&self.output, data]);
-        self.output.clear();
-        result
+        self.send(data)
     }
 
     /// Sends what was gathered.
     pub fn flush(&mut self) -> Result<(), Gone> {
-        let result = self.request.send_stdout(&[&self.output]);
+        self.send(&[])
+    }
+
+    /// Adds to the messages on STDERR. Those of a request that follow each other leave in one record, or web servers
+    /// would log each piece as a line.
+    pub fn message(&mut self, text: &[u8]) -> Result<(), Gone> {
+        if self.request.finished() {
+            return Ok(());
+        }
+        self.messages.extend_from_slice(text);
+        if self.messages.len() > MESSAGE_BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends messages, gathered output and `data`.
+    fn send(&mut self, data: &[u8]) -> Result<(), Gone> {
+        let result = self
+            .request
+            .send_stderr(&std::mem::take(&mut self.messages))
+            .and_then(|()| self.request.send_stdout(&[&self.output, data]));
         self.output.clear();
         result
     }
 
     /// Ends the response; false if it had ended.
     pub fn finish(&mut self) -> bool {
-        let first = self.request.finish(&self.output, 0);
+        let first = self.request.finish(&self.output, &self.messages, 0);
         self.output.clear();
         first
     }

@@ -115,7 +115,7 @@ impl Dispatcher {
                 return Some(request);
             }
             // Dropped unrun; its connection is gone or wants END_REQUEST.
-            request.finish(&[], 0);
+            request.finish(&[], &[], 0);
         }
         if state.stopping {
             return None;
@@ -135,7 +135,7 @@ impl Dispatcher {
         if let Some(at) = state.queue.iter().position(|queued| Arc::ptr_eq(queued, request)) {
             state.queue.remove(at);
             drop(state);
-            request.finish(&[], 0);
+            request.finish(&[], &[], 0);
             self.space.notify_waiters();
             return;
         }

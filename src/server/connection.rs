@@ -371,7 +371,7 @@ impl Connection {
                 self.decoder.finish(id);
                 self.entries.remove(at);
             }
-            Stage::Buffering(request) => drop(request.finish(&[], 0)),
+            Stage::Buffering(request) => drop(request.finish(&[], &[], 0)),
             Stage::Dispatched(request) => self.shared.abort(request),
         }
     }

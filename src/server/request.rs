@@ -112,8 +112,8 @@ impl Request {
     }
 
     fn send_stream(&self, kind: Kind, pieces: &[&[u8]]) -> Result<(), Gone> {
-        if self.finished() {
-            return Ok(()); // nothing follows END_REQUEST
+        if self.finished() || pieces.iter().all(|piece| piece.is_empty()) {
+            return Ok(()); // nothing follows END_REQUEST, and an empty record would end the stream
         }
         if self.aborted() {
             return Err(Gone);
@@ -135,17 +135,19 @@ impl Request {
         self.wire.send(&Framed::new(kind, self.id, &batch).slices())
     }
 
-    /// Ends the response with the rest of its output, the end of STDOUT and END_REQUEST; false if it had ended before.
-    /// Never waits.
-    pub fn finish(&self, rest: &[u8], app_status: u32) -> bool {
+    /// Ends the response with the rest of its output and messages, the end of STDOUT and END_REQUEST; false if it had
+    /// ended before. Never waits.
+    pub fn finish(&self, rest: &[u8], messages: &[u8], app_status: u32) -> bool {
         let aborted = self.aborted();
         // Before the bytes: the peer may reuse the id as soon as it has read them.
         if self.finished.swap(true, Ordering::AcqRel) {
             return false;
         }
-        let rest = if aborted { &[] } else { rest };
-        let framed = Framed::new(Kind::Stdout, self.id, &[rest]);
-        let mut slices = framed.slices();
+        let (rest, messages): (&[u8], &[u8]) = if aborted { (&[], &[]) } else { (rest, messages) };
+        let messages = Framed::new(Kind::Stderr, self.id, &[messages]);
+        let rest = Framed::new(Kind::Stdout, self.id, &[rest]);
+        let mut slices = messages.slices();
+        slices.extend(rest.slices());
         let stream_end = record_header(Kind::Stdout, self.id, 0, 0);
         let end = end_request(self.id, app_status, ProtocolStatus::RequestComplete);
         slices.extend([IoSlice::new(&stream_end), IoSlice::new(&end)]);
@@ -159,14 +161,14 @@ impl Request {
     pub fn refuse(&self, status: &str) {
         let (_, reason) = status.split_once(' ').unwrap_or(("", status));
         let answer = format!("Status: {status}\r\nContent-type: text/plain; charset=UTF-8\r\n\r\n{reason}.\n");
-        self.finish(answer.as_bytes(), 0);
+        self.finish(answer.as_bytes(), &[], 0);
     }
 }
 
 /// Whatever happened to the thread that ran it, the client gets an end and the connection its place back.
 impl Drop for Request {
     fn drop(&mut self) {
-        self.finish(&[], 1);
+        self.finish(&[], &[], 1);
     }
 }
 
