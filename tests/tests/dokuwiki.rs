@@ -73,6 +73,8 @@ impl Browser {
             (r"\b1[789]\d{8}\b", "TIME"),
             (r"\b8\.\d\.\d+\b", "PHP"),
             (r"\b\d+ seconds ago|just now|\b1 minute ago", "AGO"),
+            // The profile of newer versions shows a signed token that holds the time.
+            (r"eyJ[\w-]+\.[\w-]+\.[\w+/=-]+", "TOKEN"),
         ];
         let replace = replace.map(|(pattern, with)| (Regex::new(pattern).expect(pattern), with)).to_vec();
         Self { nginx, cookies: BTreeMap::new(), token: String::new(), steps: Vec::new(), replace }
