@@ -220,6 +220,9 @@ fn serve(config: &Config, children: &mut Children, events: &mut Events) {
                 children.signal_all(Signal::SIGTERM);
                 stop = Stop::Terminating(Instant::now() + patience.max(KILL_INTERVAL));
             }
+            Event::Signal(signal @ (Signal::SIGUSR1 | Signal::SIGUSR2)) => {
+                log::warning!("{signal}: reopening logs and reloading are not acted on yet: nothing is changed");
+            }
             Event::Signal(_) => {}
             Event::Ready(index) => children.is_ready(index),
             Event::Deadline => match stop {
