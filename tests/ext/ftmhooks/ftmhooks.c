@@ -2,11 +2,12 @@
  * A test extension that notes each hook which PHP calls, as a line "HOOK process thread" in the file that the setting
  * ftmhooks.log names; and that bails out, or fails, in the hook that ftmhooks.bailout or ftmhooks.fail names.
  *
- * ftm_bailing_resource() returns a resource that bails out when it is freed. PHP fences the first such bailout in at the
- * end of a request, but the second one leaves php_request_shutdown() in the midst of its work.
+ * ftmhooks.bailout = OBSERVER is an observer whose end handlers bail out: after a fatal error PHP calls those of the open
+ * functions first of all in php_request_shutdown(), without a fence.
  */
 #include "php.h"
 #include "php_ini.h"
+#include "zend_observer.h"
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -21,7 +22,6 @@ ZEND_DECLARE_MODULE_GLOBALS(ftmhooks)
 #define HOOKS_G(v) ZEND_MODULE_GLOBALS_ACCESSOR(ftmhooks, v)
 
 static int log_fd = -1;
-static int le_bailing;
 
 PHP_INI_BEGIN()
 	STD_PHP_INI_ENTRY("ftmhooks.bailout", "", PHP_INI_ALL, OnUpdateString, bailout, zend_ftmhooks_globals, ftmhooks_globals)
@@ -67,24 +67,29 @@ static PHP_GSHUTDOWN_FUNCTION(ftmhooks)
 	note("GSHUTDOWN");
 }
 
-/* Bails out. */
-static void free_bailing(zend_resource *resource)
+/* Bails out after a fatal error. */
+static void observe_end(zend_execute_data *execute_data, zval *return_value)
 {
-	(void) resource;
-	zend_bailout();
+	(void) execute_data;
+	(void) return_value;
+	if (CG(unclean_shutdown)) {
+		zend_bailout();
+	}
 }
 
-PHP_FUNCTION(ftm_bailing_resource)
+static zend_observer_fcall_handlers observe(zend_execute_data *execute_data)
 {
-	ZEND_PARSE_PARAMETERS_NONE();
-	RETURN_RES(zend_register_resource(&le_bailing, le_bailing));
+	(void) execute_data;
+	return (zend_observer_fcall_handlers) {NULL, observe_end};
 }
 
 static PHP_MINIT_FUNCTION(ftmhooks)
 {
 	(void) type;
 	REGISTER_INI_ENTRIES();
-	le_bailing = zend_register_list_destructors_ex(free_bailing, NULL, "bailing", module_number);
+	if (HOOKS_G(bailout) && strcmp(HOOKS_G(bailout), "OBSERVER") == 0) {
+		zend_observer_fcall_register(observe);
+	}
 	return hook("MINIT");
 }
 
@@ -115,18 +120,10 @@ static ZEND_MODULE_POST_ZEND_DEACTIVATE_D(ftmhooks)
 	return hook("POST_DEACTIVATE");
 }
 
-ZEND_BEGIN_ARG_INFO_EX(arginfo_bailing_resource, 0, 0, 0)
-ZEND_END_ARG_INFO()
-
-static const zend_function_entry functions[] = {
-	PHP_FE(ftm_bailing_resource, arginfo_bailing_resource)
-	PHP_FE_END
-};
-
 static zend_module_entry ftmhooks_module_entry = {
 	STANDARD_MODULE_HEADER,
 	"ftmhooks",
-	functions,
+	NULL,
 	PHP_MINIT(ftmhooks),
 	PHP_MSHUTDOWN(ftmhooks),
 	PHP_RINIT(ftmhooks),
