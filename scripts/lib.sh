@@ -120,10 +120,10 @@ need_cargo() {
     if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
     if have=$(cargo --version 2>/dev/null | cut -d' ' -f2); then
         newer "$have" "$want" && return 0
-        die "cargo $have is too old, php-ftm needs $want or newer: 'rustup update stable' where rustup gave it; on Debian 12,
-    'apt-get install cargo-web rustfmt-web' has a new one (it replaces the packages cargo and rustc)"
+        die "cargo $have is too old, php-ftm needs $want or newer: 'rustup update stable' where rustup gave it; on Debian,
+    'apt-get install cargo-web rustfmt-web' has a newer one (it replaces the packages cargo and rustc)"
     fi
-    # Debian 13 has a new enough one by its plain name, Debian 12 only by the one under which it builds browsers.
+    # Debian has a recent one under the name by which it builds browsers; the plain one may be older.
     say "no cargo here: looking whether the distribution has version $want or newer"
     if command -v apt-get >/dev/null; then
         as_root apt-get update -q >/dev/null 2>&1 </dev/null || true
