@@ -169,6 +169,10 @@ bool ftm_run_request(const ftm_request *request)
 	} zend_end_try();
 	if (!shut_down) {
 		/* Nothing else ends the response where shutdown broke off before the SAPI's turn. */
+		if (!SG(headers_sent)) {
+			static const char answer[] = "Status: 500 Internal Server Error\r\nContent-type: text/html; charset=UTF-8\r\n\r\n";
+			ftm_rs_write(request, answer, sizeof(answer) - 1);
+		}
 		ftm_rs_finish(request);
 	}
 	SG(server_context) = NULL;

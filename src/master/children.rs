@@ -20,10 +20,11 @@ use crate::observe::log;
 use crate::php::EngineSettings;
 use crate::pool::PoolStart;
 
-/// A pool process that lived shorter than this has failed; the next one is started with a delay that doubles up to the
-/// second figure.
+/// A pool process that lived shorter than this has failed; the next one is started with a delay that doubles, up to a
+/// limit for processes that never served and one for those that did.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
+const LONGEST_DELAY_SERVING: Duration = Duration::from_millis(400);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
 struct Process {
@@ -143,7 +144,7 @@ impl Children {
             if !self.ready_said && !process.serves && matches!(status, WaitStatus::Exited(_, exit::SOFTWARE)) {
                 self.failed.get_or_insert_with(|| self.pools[index].pool.name.clone());
             } else if !stopping {
-                self.schedule(index, process.started.elapsed());
+                self.schedule(index, &process);
             }
         }
     }
@@ -175,13 +176,15 @@ impl Children {
         }
     }
 
-    /// Starts the next process: at once after a life of some length, with a growing delay after short ones.
-    fn schedule(&mut self, index: usize, lived: Duration) {
+    /// Starts the next process: at once after a life of some length, with a growing delay after short ones. The delay of
+    /// a pool that did serve stays small: what a script does to it costs the others that much.
+    fn schedule(&mut self, index: usize, ended: &Process) {
         let child = &mut self.children[index];
-        child.failures = if lived < SHORT_LIFE { child.failures + 1 } else { 0 };
+        child.failures = if ended.started.elapsed() < SHORT_LIFE { child.failures + 1 } else { 0 };
+        let longest = if ended.serves { LONGEST_DELAY_SERVING } else { LONGEST_DELAY };
         let delay = match child.failures {
             0 | 1 => Duration::ZERO,
-            n => (FIRST_DELAY * 2u32.saturating_pow((n - 2).min(16))).min(LONGEST_DELAY),
+            n => (FIRST_DELAY * 2u32.saturating_pow((n - 2).min(16))).min(longest),
         };
         if !delay.is_zero() {
             log::warning!(

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ftm_config::{Config, Diagnostic, ErrorLog, LoadOptions, Pool};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Uid, getpid};
 
 use crate::PHP_PREFIX;
@@ -54,10 +54,6 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
     for unused in config.not_acted_on() {
         log::warning!("{unused}");
     }
-    let pools = match sockets::check_root(&config, cli.allow_root).and_then(|()| sockets::bind_all(&config)) {
-        Ok(pools) => pools,
-        Err(message) => return failed(&message),
-    };
     let file = match open_error_log(&config) {
         Ok(file) => file,
         Err(message) => return failed(&message),
@@ -66,12 +62,14 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
     log::start(config.global.log_level, to_file.then_some(file).flatten());
     let mut launch = None;
     if config.global.daemonize {
+        // What fails from here on makes the process that was started exit with 70: its Reporter is dropped.
         match daemon::daemonize() {
             Ok(reporter) => launch = Some(reporter),
             Err(e) => return failed(&format!("failed to daemonize: {e}")),
         }
     }
-    let code = match launched(&config, pools, engine, launch) {
+    let bound = sockets::check_root(&config, cli.allow_root).and_then(|()| sockets::bind_all(&config));
+    let code = match bound.and_then(|pools| launched(&config, pools, engine, launch)) {
         Ok(code) => code,
         Err(message) => failed(&message),
     };
@@ -244,6 +242,7 @@ fn serve(config: &Config, children: &mut Children, events: &mut Events) {
 fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd) -> ! {
     let name = start.pool.name.clone();
     daemon::detach_output(log_fd);
+    default_fault_signals();
     let code = match pool::run(start) {
         Ok(code) => code,
         Err(message) => {
@@ -252,4 +251,13 @@ fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd) -> ! {
         }
     };
     std::process::exit(code)
+}
+
+/// A fault ends the pool process with its own signal: Rust's handlers for stack overflows would turn it into SIGABRT, and
+/// swallow a SIGSEGV that was sent.
+fn default_fault_signals() {
+    for fault in [Signal::SIGSEGV, Signal::SIGBUS] {
+        // SAFETY: the default action is no handler, so nothing of ours runs in a signal's context.
+        let _ = unsafe { signal(fault, SigHandler::SigDfl) };
+    }
 }

@@ -67,12 +67,7 @@ pub fn check_root(config: &Config, allowed: bool) -> Result<(), String> {
 }
 
 fn bind(listen: &Listen) -> Result<OwnedFd, String> {
-    let failed = |e: std::io::Error| {
-        let code = e.raw_os_error().map_or(String::new(), |code| format!(" ({code})"));
-        let text = e.to_string();
-        let text = text.split(" (os error").next().unwrap_or(&text);
-        format!("unable to bind listening socket for address '{}': {text}{code}", listen.name.display())
-    };
+    let failed = |e: std::io::Error| cannot_bind(listen, &e);
     let socket = match &listen.address {
         ListenAddress::Unix(path) => bind_unix(path, listen)?,
         ListenAddress::Tcp { host: None, port } => match bind_tcp((Ipv6Addr::UNSPECIFIED, *port).into()) {
@@ -93,6 +88,14 @@ fn bind(listen: &Listen) -> Result<OwnedFd, String> {
     socket.listen(backlog).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     Ok(socket.into())
+}
+
+/// PHP-FPM's words.
+fn cannot_bind(listen: &Listen, e: &std::io::Error) -> String {
+    let text = e.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let code = e.raw_os_error().map_or(String::new(), |code| format!(" ({code})"));
+    format!("unable to bind listening socket for address '{}': {text}{code}", listen.name.display())
 }
 
 fn first_bound(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<Socket> {
@@ -125,8 +128,7 @@ fn bind_unix(path: &Path, listen: &Listen) -> Result<Socket, String> {
     }
     // A socket that a former server left behind.
     let _ = fs::remove_file(path);
-    let failed =
-        |e: std::io::Error| format!("unable to bind listening socket for address '{}': {e}", listen.name.display());
+    let failed = |e: std::io::Error| cannot_bind(listen, &e);
     let address = SockAddr::unix(path).map_err(failed)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
     let mode = Mode::from_bits_truncate(listen.mode & 0o777);

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// A signal of which a process dies.
-const CRASH: Signal = Signal::SIGABRT;
+const CRASH: Signal = Signal::SIGSEGV;
 
 fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(pid).expect("a pid")), signal).expect("kill");

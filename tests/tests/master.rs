@@ -86,7 +86,7 @@ fn a_daemon_serves_when_its_start_returns() {
         }
         // A second one on the same socket is refused, and does no harm to the first.
         let second = run(&["-D", "-g", &site.dir().join("etc/second.pid").display().to_string()], &configuration);
-        assert!(!second.status.success(), "{second:?}");
+        assert_eq!(second.status.code(), Some(70), "{second:?}");
         let said = String::from_utf8_lossy(&second.stderr).into_owned() + &log(&site);
         assert!(said.contains("Another FPM instance seems to already listen on"), "{said}");
         let answer = Conn::open(&Address::Unix(socket.clone())).call(1, &Call::get(&site, "/hello.php"));
@@ -120,6 +120,13 @@ fn failed_starts_exit_with_their_codes() {
             "php-fpm.conf:11] unable to parse value for entry 'pm.max_children'",
         );
         fails("nonsense = 1", "", &[mode], 78, "php-fpm.conf:4] unknown entry 'nonsense'");
+        // What only shows when it is put into effect.
+        let later = if mode == "-D" { 70 } else { 78 };
+        fails("", "listen = /nonexistent/www.sock", &[mode], later, "unable to bind listening socket for address");
+        fails("pid = /nonexistent/pid", "", &[mode], later, "nable to ");
+        if nix::unistd::geteuid().is_root() {
+            fails("", "user = nobody-of-that-name", &[mode], later, "nobody-of-that-name");
+        }
     }
 }
 
@@ -222,4 +229,36 @@ fn term_overtakes_quit() {
     server.wait_log("Finishing ...");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_end().code(), Some(0));
+}
+
+/// What a program that a script starts finds open beside its standard streams, one descriptor per line.
+const DESCRIPTORS: &str = r#"<?php
+$list = fn(string $text) => preg_grep('~^[012] -> | -> /proc/\d+/fd$~', explode("\n", trim($text)), PREG_GREP_INVERT);
+// The names of what ls lists stand behind times and owners.
+$command = 'ls -l /proc/self/fd | sed -n "s/^.* \([0-9]* -> \)/\1/p"';
+$process = proc_open($command, [1 => ['pipe', 'w']], $pipes);
+$opened = stream_get_contents($pipes[1]);
+if (!str_contains($opened, '1 -> ')) exit("no list: $opened");
+echo implode("\n", [...$list(shell_exec($command)), ...$list($opened)]);"#;
+
+#[test]
+fn programs_that_scripts_start_inherit_no_descriptor() {
+    let site = Site::new();
+    site.file("descriptors.php", DESCRIPTORS);
+    let inherited = |address: &Address| {
+        // There are connections, and other pools have theirs.
+        let _others: Vec<Conn> = (0..3).map(|_| Conn::open(address)).collect();
+        Conn::open(address).call(1, &Call::get(&site, "/descriptors.php")).text()
+    };
+    let config = ServerConfig::default().and_pool(PoolConfig::new("other").tcp());
+    let server = Server::start(&site, config);
+    assert_eq!(inherited(server.address()), "");
+    assert_eq!(inherited(server.address_of("other")), "");
+
+    let configuration = configuration(&site, "", "");
+    let output = run(&["-D"], &configuration);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let daemon = Daemon::of(&site);
+    assert_eq!(inherited(&Address::Unix(site.dir().join("etc/www.sock"))), "");
+    drop(daemon);
 }

@@ -65,8 +65,8 @@ table! { Global, Global;
         "Number of workers that must die by SIGSEGV or SIGBUS within emergency_restart_interval \
          for the server to restart itself. 0 turns emergency restarts off.";
     ProcessControlTimeout = "process_control_timeout": Type::Time, "0", yes,
-        "Time that workers have to end after a signal before a stronger one follows. With 0 the \
-         stronger one follows at once, and running requests are cut off.";
+        "Time that running requests have at a stop by SIGQUIT before they are cut off. With 0 they \
+         have as long as they take, where php-fpm cuts them off at once.";
     ProcessMax = "process.max": Type::Integer, "0", no,
         "Most workers that all pools with pm = dynamic or ondemand may have together; 0 is no \
          limit.";
