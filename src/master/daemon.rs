@@ -68,6 +68,13 @@ fn null_streams(stderr: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Descriptors that whoever started us left open are none of the business of programs that scripts start.
+pub fn keep_descriptors_from_children() {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: sets a flag on descriptors, whoever owns them. Kernels before 5.11 refuse: then things stay as they are.
+    unsafe { libc::close_range(FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+}
+
 /// In a pool process: scripts' stdout and stderr go nowhere, as under PHP-FPM without `catch_workers_output`; our own
 /// lines, panics among them, go to the log.
 pub fn detach_output(log_fd: OwnedFd) {

@@ -68,6 +68,7 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
             Err(e) => return failed(&format!("failed to daemonize: {e}")),
         }
     }
+    daemon::keep_descriptors_from_children();
     let bound = sockets::check_root(&config, cli.allow_root).and_then(|()| sockets::bind_all(&config));
     let code = match bound.and_then(|pools| launched(&config, pools, engine, launch)) {
         Ok(code) => code,
