@@ -49,12 +49,7 @@ pub struct Limits {
 impl Limits {
     /// The default limits, with these answers to FCGI_MAX_CONNS and FCGI_MAX_REQS.
     pub const fn new(max_conns: u32, max_reqs: u32) -> Self {
-        Self {
-            params: DEFAULT_PARAMS_LIMIT,
-            requests: DEFAULT_REQUESTS_LIMIT,
-            max_conns,
-            max_reqs,
-        }
+        Self { params: DEFAULT_PARAMS_LIMIT, requests: DEFAULT_REQUESTS_LIMIT, max_conns, max_reqs }
     }
 }
 
@@ -121,10 +116,7 @@ impl Decoder {
     /// The state of a connection on which nothing has arrived. Allocates nothing.
     pub fn new(limits: Limits) -> Self {
         Self {
-            limits: Limits {
-                params: limits.params.min(MAX_PARAMS_LIMIT),
-                ..limits
-            },
+            limits: Limits { params: limits.params.min(MAX_PARAMS_LIMIT), ..limits },
             requests: BTreeMap::new(),
             bytes: [0; HEADER_LEN],
             have: 0,
@@ -180,10 +172,7 @@ impl Decoder {
                         };
                         self.record = self.consumed;
                         if version != VERSION {
-                            return Err(Error::Version {
-                                version,
-                                offset: self.record,
-                            });
+                            return Err(Error::Version { version, offset: self.record });
                         }
                     }
                     if !self.fill(input) {
@@ -246,10 +235,7 @@ impl Decoder {
                     let bytes = take(input, self.left.into());
                     self.consumed += bytes.len() as u64;
                     self.left -= bytes.len() as u16;
-                    let cut = Error::PairCut {
-                        id: 0,
-                        offset: self.record,
-                    };
+                    let cut = Error::PairCut { id: 0, offset: self.record };
                     // A pair beyond the longest record ends outside this one as well.
                     pairs.feed(bytes, u16::MAX.into()).map_err(|TooLarge| cut)?;
                     if self.left > 0 {
@@ -257,12 +243,8 @@ impl Decoder {
                     }
                     let asked = std::mem::take(&mut **pairs).finish().ok_or(cut)?;
                     self.end_record();
-                    let bytes =
-                        record::values_result(&asked, self.limits.max_conns, self.limits.max_reqs);
-                    return Ok(Some(Event::Reply {
-                        bytes,
-                        close: false,
-                    }));
+                    let bytes = record::values_result(&asked, self.limits.max_conns, self.limits.max_reqs);
+                    return Ok(Some(Event::Reply { bytes, close: false }));
                 }
                 Task::Skip => {
                     if self.content(input).is_none() {
@@ -285,43 +267,21 @@ impl Decoder {
             (Some(Kind::GetValues), _) => self.task = Task::Values(Box::default()),
             (_, 0) => {
                 self.skip();
-                return Ok(Some(Event::Reply {
-                    bytes: record::unknown_type(kind).into(),
-                    close: false,
-                }));
+                return Ok(Some(Event::Reply { bytes: record::unknown_type(kind).into(), close: false }));
             }
             (Some(Kind::BeginRequest), _) => {
                 if usize::from(len) != BEGIN_LEN {
-                    return Err(Error::BeginLength {
-                        id,
-                        len,
-                        offset: self.record,
-                    });
+                    return Err(Error::BeginLength { id, len, offset: self.record });
                 }
                 if self.requests.contains_key(&id) {
-                    return Err(Error::BeginActive {
-                        id,
-                        offset: self.record,
-                    });
+                    return Err(Error::BeginActive { id, offset: self.record });
                 }
                 self.have = 0;
                 self.task = Task::Begin;
             }
             _ if self.record == 0 => return Err(Error::First { kind, id }),
-            (Some(Kind::Params), _) => {
-                self.task = if len == 0 {
-                    Task::ParamsEnd
-                } else {
-                    Task::Params
-                }
-            }
-            (Some(Kind::Stdin), _) => {
-                self.task = if len == 0 {
-                    Task::StdinEnd
-                } else {
-                    Task::Stdin
-                }
-            }
+            (Some(Kind::Params), _) => self.task = if len == 0 { Task::ParamsEnd } else { Task::Params },
+            (Some(Kind::Stdin), _) => self.task = if len == 0 { Task::StdinEnd } else { Task::Stdin },
             (Some(Kind::AbortRequest), _) => {
                 self.skip();
                 if let Some(request @ (Request::Params(_) | Request::Stdin | Request::Answering)) =
@@ -341,10 +301,7 @@ impl Decoder {
         let id = self.id;
         let [role_high, role_low, flags, ..] = self.bytes;
         let keep_conn = flags & KEEP_CONN != 0;
-        let refuse = |status| Event::Reply {
-            bytes: record::end_request(id, 0, status).into(),
-            close: !keep_conn,
-        };
+        let refuse = |status| Event::Reply { bytes: record::end_request(id, 0, status).into(), close: !keep_conn };
         let Some(role) = Role::from_u16(u16::from_be_bytes([role_high, role_low])) else {
             return refuse(ProtocolStatus::UnknownRole);
         };
@@ -352,11 +309,7 @@ impl Decoder {
             return refuse(ProtocolStatus::Overloaded);
         }
         self.requests.insert(id, Request::Params(Box::default()));
-        Event::Begin {
-            id,
-            role,
-            keep_conn,
-        }
+        Event::Begin { id, role, keep_conn }
     }
 
     /// Ends the PARAMS stream of the request at hand, if it is open.
@@ -368,10 +321,7 @@ impl Decoder {
         let Request::Params(pairs) = std::mem::replace(request, Request::Stdin) else {
             return Ok(None);
         };
-        let params = pairs.finish().ok_or(Error::PairCut {
-            id,
-            offset: self.record,
-        })?;
+        let params = pairs.finish().ok_or(Error::PairCut { id, offset: self.record })?;
         Ok(Some(Event::Params { id, params }))
     }
 
@@ -412,11 +362,7 @@ impl Decoder {
     fn end_record(&mut self) {
         self.left = std::mem::take(&mut self.padding).into();
         self.have = 0;
-        self.task = if self.left == 0 {
-            Task::Header
-        } else {
-            Task::Skip
-        };
+        self.task = if self.left == 0 { Task::Header } else { Task::Skip };
     }
 }
 

@@ -49,20 +49,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Version { version, offset: 0 } => {
-                write!(
-                    f,
-                    "the peer does not speak FastCGI: its first byte is {version:#04x}"
-                )?;
+                write!(f, "the peer does not speak FastCGI: its first byte is {version:#04x}")?;
                 if version.is_ascii_uppercase() {
                     f.write_str(", as in HTTP")?;
                 }
                 Ok(())
             }
             Self::Version { version, offset } => {
-                write!(
-                    f,
-                    "the peer sent a record of FastCGI version {version} at byte {offset}; only 1 is defined"
-                )
+                write!(f, "the peer sent a record of FastCGI version {version} at byte {offset}; only 1 is defined")
             }
             Self::First { kind, id } => write!(
                 f,
@@ -73,15 +67,11 @@ impl fmt::Display for Error {
                 f,
                 "the peer sent a BEGIN_REQUEST of {len} bytes instead of 8 for request id {id} at byte {offset}"
             ),
-            Self::BeginActive { id, offset } => write!(
-                f,
-                "the peer sent BEGIN_REQUEST at byte {offset} for request id {id}, which has not ended"
-            ),
+            Self::BeginActive { id, offset } => {
+                write!(f, "the peer sent BEGIN_REQUEST at byte {offset} for request id {id}, which has not ended")
+            }
             Self::PairCut { id: 0, offset } => {
-                write!(
-                    f,
-                    "the peer sent a GET_VALUES at byte {offset} that ends inside a name-value pair"
-                )
+                write!(f, "the peer sent a GET_VALUES at byte {offset} that ends inside a name-value pair")
             }
             Self::PairCut { id, offset } => write!(
                 f,

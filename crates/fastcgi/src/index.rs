@@ -20,15 +20,9 @@ struct Slot {
 }
 
 impl Slot {
-    const FREE: Self = Self {
-        hash: 0,
-        pair: u32::MAX,
-    };
+    const FREE: Self = Self { hash: 0, pair: u32::MAX };
     /// Held a pair that was removed; a search goes on past it.
-    const GONE: Self = Self {
-        hash: 0,
-        pair: u32::MAX - 1,
-    };
+    const GONE: Self = Self { hash: 0, pair: u32::MAX - 1 };
 
     fn is_taken(self) -> bool {
         self != Self::FREE && self != Self::GONE
@@ -38,11 +32,7 @@ impl Slot {
 impl Index {
     /// An empty index with room for `pairs` pairs before it grows.
     pub(crate) fn with_capacity(pairs: usize) -> Self {
-        Self {
-            slots: vec![Slot::FREE; slots_for(pairs)],
-            used: 0,
-            hasher: RandomState::new(),
-        }
+        Self { slots: vec![Slot::FREE; slots_for(pairs)], used: 0, hasher: RandomState::new() }
     }
 
     pub(crate) fn hash(&self, name: &[u8]) -> u32 {
@@ -77,10 +67,7 @@ impl Index {
                 self.place(slot);
             }
         }
-        self.place(Slot {
-            hash,
-            pair: pair as u32,
-        });
+        self.place(Slot { hash, pair: pair as u32 });
     }
 
     fn place(&mut self, slot: Slot) {

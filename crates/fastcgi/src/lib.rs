@@ -24,13 +24,8 @@ mod pairs;
 mod params;
 mod record;
 
-pub use decoder::{
-    DEFAULT_PARAMS_LIMIT, DEFAULT_REQUESTS_LIMIT, Decoder, Limits, MAX_PARAMS_LIMIT,
-};
+pub use decoder::{DEFAULT_PARAMS_LIMIT, DEFAULT_REQUESTS_LIMIT, Decoder, Limits, MAX_PARAMS_LIMIT};
 pub use error::Error;
 pub use event::Event;
 pub use params::{Pair, Params, Span};
-pub use record::{
-    HEADER_LEN, Kind, MAX_CONTENT, ProtocolStatus, Role, VERSION, end_request, padding,
-    record_header,
-};
+pub use record::{HEADER_LEN, Kind, MAX_CONTENT, ProtocolStatus, Role, VERSION, end_request, padding, record_header};

@@ -17,25 +17,14 @@ enum Stage {
     /// The two lengths of a pair; so far there are `have` bytes of them.
     Lengths { bytes: [u8; 8], have: usize },
     /// A name that began at `start` and still lacks `missing` bytes.
-    Name {
-        start: u32,
-        missing: u32,
-        value: u32,
-    },
+    Name { start: u32, missing: u32, value: u32 },
     /// A value that began at `start` and still lacks `missing` bytes.
-    Value {
-        name: Span,
-        start: u32,
-        missing: u32,
-    },
+    Value { name: Span, start: u32, missing: u32 },
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        Self::Lengths {
-            bytes: [0; 8],
-            have: 0,
-        }
+        Self::Lengths { bytes: [0; 8], have: 0 }
     }
 }
 
@@ -58,11 +47,7 @@ impl Pairs {
                         if total > limit as u64 {
                             return Err(TooLarge);
                         }
-                        self.stage = Stage::Name {
-                            start: self.params.end(),
-                            missing: name,
-                            value,
-                        };
+                        self.stage = Stage::Name { start: self.params.end(), missing: name, value };
                     }
                 }
                 Stage::Name { missing, .. } | Stage::Value { missing, .. } => {
@@ -80,25 +65,11 @@ impl Pairs {
 
     /// Ends the name and the value that lack nothing.
     fn advance(&mut self) {
-        if let Stage::Name {
-            start,
-            missing: 0,
-            value,
-        } = self.stage
-        {
+        if let Stage::Name { start, missing: 0, value } = self.stage {
             let name = self.params.terminate(start);
-            self.stage = Stage::Value {
-                name,
-                start: self.params.end(),
-                missing: value,
-            };
+            self.stage = Stage::Value { name, start: self.params.end(), missing: value };
         }
-        if let Stage::Value {
-            name,
-            start,
-            missing: 0,
-        } = self.stage
-        {
+        if let Stage::Value { name, start, missing: 0 } = self.stage {
             let value = self.params.terminate(start);
             self.params.commit(Pair { name, value });
             self.stage = Stage::default();

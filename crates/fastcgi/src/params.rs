@@ -58,8 +58,7 @@ impl Params {
 
     /// The value of `name`, compared byte by byte.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        self.position(name)
-            .map(|at| self.bytes(self.pairs[at].value))
+        self.position(name).map(|at| self.bytes(self.pairs[at].value))
     }
 
     /// Gives `name` the value `value`: in its place if it is there, after all others if not.
@@ -73,10 +72,7 @@ impl Params {
         if let Some(at) = self.position(name) {
             self.pairs[at].value = self.append(value);
         } else {
-            let pair = Pair {
-                name: self.append(name),
-                value: self.append(value),
-            };
+            let pair = Pair { name: self.append(name), value: self.append(value) };
             self.push(pair);
         }
     }
@@ -96,9 +92,7 @@ impl Params {
 
     /// Names and values in the order of arrival.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
-        self.pairs
-            .iter()
-            .map(|pair| (self.bytes(pair.name), self.bytes(pair.value)))
+        self.pairs.iter().map(|pair| (self.bytes(pair.name), self.bytes(pair.value)))
     }
 
     /// Where the parameters stand in [`Params::buffer`], in the order of arrival. All offsets and lengths, and the NUL
@@ -143,9 +137,7 @@ impl Params {
             Some(_) => self.pairs.len() - 1,
             None => 0,
         };
-        let index = self
-            .index
-            .get_or_insert_with(|| Box::new(Index::with_capacity(LINEAR * 2)));
+        let index = self.index.get_or_insert_with(|| Box::new(Index::with_capacity(LINEAR * 2)));
         for (at, pair) in self.pairs.iter().enumerate().skip(new) {
             let name = &self.buffer[pair.name.offset as usize..][..pair.name.len as usize];
             index.insert(index.hash(name), at);
@@ -199,8 +191,6 @@ impl Eq for Params {}
 impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        f.debug_map()
-            .entries(self.iter().map(|(name, value)| (text(name), text(value))))
-            .finish()
+        f.debug_map().entries(self.iter().map(|(name, value)| (text(name), text(value)))).finish()
     }
 }

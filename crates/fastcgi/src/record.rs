@@ -113,9 +113,7 @@ pub enum ProtocolStatus {
 pub const fn record_header(kind: Kind, id: u16, content_len: u16, padding: u8) -> [u8; HEADER_LEN] {
     let id = id.to_be_bytes();
     let len = content_len.to_be_bytes();
-    [
-        VERSION, kind as u8, id[0], id[1], len[0], len[1], padding, 0,
-    ]
+    [VERSION, kind as u8, id[0], id[1], len[0], len[1], padding, 0]
 }
 
 /// The padding, 0 to 7 bytes, that brings a record of `content_len` bytes to a multiple of 8, as §3.3 recommends and
@@ -129,32 +127,13 @@ pub const fn padding(content_len: u16) -> u8 {
 pub const fn end_request(id: u16, app_status: u32, status: ProtocolStatus) -> [u8; 16] {
     let h = record_header(Kind::EndRequest, id, 8, 0);
     let a = app_status.to_be_bytes();
-    [
-        h[0],
-        h[1],
-        h[2],
-        h[3],
-        h[4],
-        h[5],
-        h[6],
-        h[7],
-        a[0],
-        a[1],
-        a[2],
-        a[3],
-        status as u8,
-        0,
-        0,
-        0,
-    ]
+    [h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], a[0], a[1], a[2], a[3], status as u8, 0, 0, 0]
 }
 
 /// The whole UNKNOWN_TYPE record (§4.2) about a management record of type `kind`.
 pub(crate) const fn unknown_type(kind: u8) -> [u8; 16] {
     let h = record_header(Kind::UnknownType, 0, 8, 0);
-    [
-        h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], kind, 0, 0, 0, 0, 0, 0, 0,
-    ]
+    [h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], kind, 0, 0, 0, 0, 0, 0, 0]
 }
 
 /// The whole GET_VALUES_RESULT record (§4.1) with those of the `asked` variables that exist.
@@ -165,21 +144,13 @@ pub(crate) fn values_result(asked: &Params, max_conns: u32, max_reqs: u32) -> Ve
         ("FCGI_MPXS_CONNS", "1".to_string()),
     ];
     let mut record = vec![0; HEADER_LEN];
-    for (name, value) in known
-        .iter()
-        .filter(|(name, _)| asked.get(name.as_bytes()).is_some())
-    {
+    for (name, value) in known.iter().filter(|(name, _)| asked.get(name.as_bytes()).is_some()) {
         // All of them are shorter than the 128 bytes from which on a length takes four bytes.
         record.extend([name.len() as u8, value.len() as u8]);
         record.extend(name.bytes().chain(value.bytes()));
     }
     let len = (record.len() - HEADER_LEN) as u16;
-    record[..HEADER_LEN].copy_from_slice(&record_header(
-        Kind::GetValuesResult,
-        0,
-        len,
-        padding(len),
-    ));
+    record[..HEADER_LEN].copy_from_slice(&record_header(Kind::GetValuesResult, 0, len, padding(len)));
     record.resize(record.len() + usize::from(padding(len)), 0);
     record
 }
@@ -200,33 +171,21 @@ mod tests {
 
     #[test]
     fn records_are_laid_out_as_specified() {
-        assert_eq!(
-            record_header(Kind::Stdout, 0x1234, 0xABCD, 3),
-            [1, 6, 0x12, 0x34, 0xAB, 0xCD, 3, 0]
-        );
+        assert_eq!(record_header(Kind::Stdout, 0x1234, 0xABCD, 3), [1, 6, 0x12, 0x34, 0xAB, 0xCD, 3, 0]);
         assert_eq!(
             end_request(0x0102, 0x0A0B0C0D, ProtocolStatus::Overloaded),
             [1, 3, 1, 2, 0, 8, 0, 0, 0x0A, 0x0B, 0x0C, 0x0D, 2, 0, 0, 0]
         );
-        assert_eq!(
-            unknown_type(99),
-            [1, 11, 0, 0, 0, 8, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0]
-        );
+        assert_eq!(unknown_type(99), [1, 11, 0, 0, 0, 8, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]
     fn numbers_and_names_agree() {
         for n in 0..=u8::MAX {
-            assert_eq!(
-                Kind::from_u8(n).map(|kind| kind as u8),
-                (1..=11).contains(&n).then_some(n)
-            );
+            assert_eq!(Kind::from_u8(n).map(|kind| kind as u8), (1..=11).contains(&n).then_some(n));
         }
         for n in 0..=u16::MAX {
-            assert_eq!(
-                Role::from_u16(n).map(|role| role as u16),
-                (1..=3).contains(&n).then_some(n)
-            );
+            assert_eq!(Role::from_u16(n).map(|role| role as u16), (1..=3).contains(&n).then_some(n));
         }
     }
 }

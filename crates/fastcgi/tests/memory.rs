@@ -70,21 +70,9 @@ fn announced_lengths_cost_nothing_until_their_bytes_come() {
     let mut limits = Limits::new(1, 1);
     limits.params = MAX_PARAMS_LIMIT;
     let mut decoder = Decoder::new(limits);
-    let stream = [
-        &long_len(5)[..],
-        &long_len(MAX_PARAMS_LIMIT as u32 - 100),
-        b"NAME_value",
-    ]
-    .concat();
-    let (_, most) = cost(
-        &mut decoder,
-        &[begin(1, 1, 1), params(1, &stream)].concat(),
-        false,
-    );
-    assert!(
-        most < 1024,
-        "{most} bytes for a pair of which 10 bytes have come"
-    );
+    let stream = [&long_len(5)[..], &long_len(MAX_PARAMS_LIMIT as u32 - 100), b"NAME_value"].concat();
+    let (_, most) = cost(&mut decoder, &[begin(1, 1, 1), params(1, &stream)].concat(), false);
+    assert!(most < 1024, "{most} bytes for a pair of which 10 bytes have come");
     let header = &record(9, 0, &[0; 65_535], 0)[..8];
     let (_, most) = cost(&mut decoder, header, false);
     assert!(most < 256, "{most} bytes for the header of a GET_VALUES");
@@ -93,11 +81,7 @@ fn announced_lengths_cost_nothing_until_their_bytes_come() {
 #[test]
 fn the_body_passes_through_without_being_held() {
     let mut decoder = Decoder::new(Limits::new(1, 1));
-    cost(
-        &mut decoder,
-        &[begin(1, 1, 1), params(1, b"")].concat(),
-        false,
-    );
+    cost(&mut decoder, &[begin(1, 1, 1), params(1, b"")].concat(), false);
     let body = record(5, 1, &[b'x'; 65_535], 1).repeat(100);
     assert_eq!(cost(&mut decoder, &body, false), (0, 0));
 }
@@ -105,9 +89,7 @@ fn the_body_passes_through_without_being_held() {
 #[test]
 fn the_smallest_pairs_cost_at_most_twelve_times_their_limit() {
     let limits = Limits::new(1, 1);
-    let stream: Vec<u8> = (0..limits.params as u32 / 5)
-        .flat_map(|n| pair(&n.to_be_bytes()[1..], b""))
-        .collect();
+    let stream: Vec<u8> = (0..limits.params as u32 / 5).flat_map(|n| pair(&n.to_be_bytes()[1..], b"")).collect();
     let mut bytes = begin(1, 1, 1);
     bytes.extend(stream.chunks(60_000).flat_map(|content| params(1, content)));
     bytes.extend(params(1, b""));

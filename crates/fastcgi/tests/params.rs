@@ -17,14 +17,7 @@ fn parameters_are_set_in_place_and_removed_in_order() {
     params.set(b"A", b"a longer value");
     check(&params);
     let seen: Vec<_> = params.iter().collect();
-    assert_eq!(
-        seen,
-        [
-            (&b"A"[..], &b"a longer value"[..]),
-            (b"B", b""),
-            (b"a", b"\0nul\0")
-        ]
-    );
+    assert_eq!(seen, [(&b"A"[..], &b"a longer value"[..]), (b"B", b""), (b"a", b"\0nul\0")]);
     assert!(params.remove(b"B"));
     assert!(!params.remove(b"B"));
     params.set(b"B", b"again");
@@ -37,9 +30,7 @@ fn parameters_are_set_in_place_and_removed_in_order() {
 fn equality_is_of_names_values_and_order() {
     let of = |pairs: &[(&str, &str)]| {
         let mut params = Params::new();
-        pairs
-            .iter()
-            .for_each(|(name, value)| params.set(name.as_bytes(), value.as_bytes()));
+        pairs.iter().for_each(|(name, value)| params.set(name.as_bytes(), value.as_bytes()));
         params
     };
     let mut set_twice = of(&[("A", "0"), ("B", "2")]);
@@ -47,10 +38,7 @@ fn equality_is_of_names_values_and_order() {
     assert_eq!(set_twice, of(&[("A", "1"), ("B", "2")]));
     assert_ne!(set_twice, of(&[("B", "2"), ("A", "1")]));
     assert_ne!(set_twice, of(&[("A", "1")]));
-    assert_eq!(
-        format!("{:?}", of(&[("A\n", "\u{7f}")])),
-        r#"{"A\\n": "\\x7f"}"#
-    );
+    assert_eq!(format!("{:?}", of(&[("A\n", "\u{7f}")])), r#"{"A\\n": "\\x7f"}"#);
 }
 
 /// Against a plain list, across the size from which on names are hashed.
@@ -75,11 +63,7 @@ fn any_sequence_of_changes_leaves_what_a_list_would_hold() {
                     None => list.push((name, value)),
                 }
             }
-            assert!(
-                params
-                    .iter()
-                    .eq(list.iter().map(|(name, value)| (&name[..], &value[..])))
-            );
+            assert!(params.iter().eq(list.iter().map(|(name, value)| (&name[..], &value[..]))));
         }
         check(&params);
         check(&params.clone());

@@ -108,30 +108,15 @@ fn what_was_meant_is_decoded_whatever_the_pieces() {
         assert_eq!(decode(&bytes, || 1), seen, "seed {seed}");
         for _ in 0..5 {
             let most = [2, 9, 100, 10_000][random.below(4)];
-            assert_eq!(
-                decode(&bytes, || 1 + random.below(most)),
-                seen,
-                "seed {seed}"
-            );
+            assert_eq!(decode(&bytes, || 1 + random.below(most)), seen, "seed {seed}");
         }
         for (id, meant) in meant {
             let mut own = seen.iter().filter(|event| match event {
-                Seen::Begin(of, ..)
-                | Seen::Params(of, _)
-                | Seen::Stdin(of, _)
-                | Seen::StdinEnd(of) => *of == id,
+                Seen::Begin(of, ..) | Seen::Params(of, _) | Seen::Stdin(of, _) | Seen::StdinEnd(of) => *of == id,
                 other => matches!(other, Seen::Error(_)),
             });
-            assert_eq!(
-                own.next(),
-                Some(&Seen::Begin(id, Role::Responder, true)),
-                "seed {seed}"
-            );
-            assert_eq!(
-                own.next(),
-                Some(&Seen::Params(id, meant.pairs)),
-                "seed {seed}"
-            );
+            assert_eq!(own.next(), Some(&Seen::Begin(id, Role::Responder, true)), "seed {seed}");
+            assert_eq!(own.next(), Some(&Seen::Params(id, meant.pairs)), "seed {seed}");
             let mut body: Vec<u8> = Vec::new();
             let last = loop {
                 match own.next() {
@@ -166,10 +151,7 @@ fn damaged_conversations_are_the_same_in_all_pieces() {
         assert_eq!(decode(&bytes, || 1), seen, "seed {seed}");
         assert_eq!(decode(&bytes, || 1 + random.below(50)), seen, "seed {seed}");
     }
-    assert!(
-        (1..200).contains(&failed),
-        "{failed} of the conversations ended in an error"
-    );
+    assert!((1..200).contains(&failed), "{failed} of the conversations ended in an error");
 }
 
 #[test]
@@ -178,10 +160,6 @@ fn every_prefix_of_a_request_is_incomplete_and_no_error() {
     for end in 0..=bytes.len() {
         let seen = decode(&bytes[..end], || usize::MAX);
         assert!(!matches!(seen.last(), Some(Seen::Error(_))), "{end} bytes");
-        assert_eq!(
-            seen.last() == Some(&Seen::StdinEnd(300)),
-            end == bytes.len(),
-            "{end} bytes"
-        );
+        assert_eq!(seen.last() == Some(&Seen::StdinEnd(300)), end == bytes.len(), "{end} bytes");
     }
 }

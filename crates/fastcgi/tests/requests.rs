@@ -23,9 +23,7 @@ fn decode_in_pieces(mut bytes: &[u8], mut size: impl FnMut() -> usize) -> Vec<Se
 }
 
 fn vars(vars: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    vars.iter()
-        .map(|(name, value)| (name.to_vec(), value.to_vec()))
-        .collect()
+    vars.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
 
 /// The parameters of a request whose PARAMS stream is `stream`, cut into records of `cut` bytes.
@@ -36,36 +34,19 @@ fn params_of(stream: &[u8], cut: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
     }
     bytes.extend(params(1, b""));
     match decode(&bytes).as_slice() {
-        [
-            Seen::Begin(1, Role::Responder, false),
-            Seen::Params(1, params),
-        ] => params.clone(),
+        [Seen::Begin(1, Role::Responder, false), Seen::Params(1, params)] => params.clone(),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn a_request_is_told_in_order() {
-    let bytes = request(
-        1,
-        1,
-        &[
-            (b"REQUEST_METHOD", b"POST"),
-            (b"SCRIPT_FILENAME", b"/srv/a.php"),
-        ],
-        b"a=1&b=2",
-    );
+    let bytes = request(1, 1, &[(b"REQUEST_METHOD", b"POST"), (b"SCRIPT_FILENAME", b"/srv/a.php")], b"a=1&b=2");
     assert_eq!(
         decode(&bytes),
         [
             Seen::Begin(1, Role::Responder, true),
-            Seen::Params(
-                1,
-                vars(&[
-                    (b"REQUEST_METHOD", b"POST"),
-                    (b"SCRIPT_FILENAME", b"/srv/a.php")
-                ])
-            ),
+            Seen::Params(1, vars(&[(b"REQUEST_METHOD", b"POST"), (b"SCRIPT_FILENAME", b"/srv/a.php")])),
             Seen::Stdin(1, b"a=1&b=2".to_vec()),
             Seen::StdinEnd(1),
         ]
@@ -74,20 +55,12 @@ fn a_request_is_told_in_order() {
 
 #[test]
 fn every_role_is_accepted_with_its_flags() {
-    for (number, role, name) in [
-        (1, Role::Responder, "RESPONDER"),
-        (2, Role::Authorizer, "AUTHORIZER"),
-        (3, Role::Filter, "FILTER"),
-    ] {
+    for (number, role, name) in
+        [(1, Role::Responder, "RESPONDER"), (2, Role::Authorizer, "AUTHORIZER"), (3, Role::Filter, "FILTER")]
+    {
         assert_eq!(decode(&begin(7, number, 0)), [Seen::Begin(7, role, false)]);
-        assert_eq!(
-            decode(&begin(7, number, 0xFF)),
-            [Seen::Begin(7, role, true)]
-        );
-        assert_eq!(
-            decode(&begin(7, number, 0xFE)),
-            [Seen::Begin(7, role, false)]
-        );
+        assert_eq!(decode(&begin(7, number, 0xFF)), [Seen::Begin(7, role, true)]);
+        assert_eq!(decode(&begin(7, number, 0xFE)), [Seen::Begin(7, role, false)]);
         assert_eq!(role.as_str(), name);
     }
 }
@@ -106,25 +79,14 @@ fn pairs_may_straddle_records_at_every_offset() {
     let stream = pairs(&expected);
     for at in 0..=stream.len() {
         let mut bytes = begin(1, 1, 0);
-        for piece in [&stream[..at], &stream[at..]]
-            .into_iter()
-            .filter(|piece| !piece.is_empty())
-        {
+        for piece in [&stream[..at], &stream[at..]].into_iter().filter(|piece| !piece.is_empty()) {
             bytes.extend(params(1, piece));
         }
         bytes.extend(params(1, b""));
-        assert_eq!(
-            decode(&bytes)[1],
-            Seen::Params(1, vars(&expected)),
-            "cut at {at}"
-        );
+        assert_eq!(decode(&bytes)[1], Seen::Params(1, vars(&expected)), "cut at {at}");
     }
     for cut in 1..=16 {
-        assert_eq!(
-            params_of(&stream, cut),
-            vars(&expected),
-            "records of {cut} bytes"
-        );
+        assert_eq!(params_of(&stream, cut), vars(&expected), "records of {cut} bytes");
     }
 }
 
@@ -138,10 +100,7 @@ fn short_strings_may_have_long_lengths() {
     stream.extend(long_len(0));
     stream.extend(b"C");
     for cut in 1..=stream.len() {
-        assert_eq!(
-            params_of(&stream, cut),
-            vars(&[(b"AB", b"xyz"), (b"C", b"")])
-        );
+        assert_eq!(params_of(&stream, cut), vars(&[(b"AB", b"xyz"), (b"C", b"")]));
     }
 }
 
@@ -149,14 +108,8 @@ fn short_strings_may_have_long_lengths() {
 fn lengths_around_the_four_byte_form_are_exact() {
     for len in [126, 127, 128, 129, 255, 256, 65_535, 65_536, 200_000] {
         let value = vec![b'v'; len];
-        assert_eq!(
-            params_of(&pair(b"V", &value), 65_535),
-            vars(&[(b"V", &value)])
-        );
-        assert_eq!(
-            params_of(&pair(&value, b"n"), 65_535),
-            vars(&[(&value, b"n")])
-        );
+        assert_eq!(params_of(&pair(b"V", &value), 65_535), vars(&[(b"V", &value)]));
+        assert_eq!(params_of(&pair(&value, b"n"), 65_535), vars(&[(&value, b"n")]));
     }
 }
 
@@ -164,10 +117,7 @@ fn lengths_around_the_four_byte_form_are_exact() {
 fn a_set_of_200_kib_arrives_whole() {
     let value: Vec<u8> = Random(200).bytes(1000);
     let names: Vec<String> = (0..205).map(|n| format!("HTTP_X_{n}")).collect();
-    let expected: Vec<(&[u8], &[u8])> = names
-        .iter()
-        .map(|name| (name.as_bytes(), &value[..]))
-        .collect();
+    let expected: Vec<(&[u8], &[u8])> = names.iter().map(|name| (name.as_bytes(), &value[..])).collect();
     let stream = pairs(&expected);
     assert!(stream.len() > 200 * 1024);
     for cut in [7, 8000, 65_535] {
@@ -177,24 +127,13 @@ fn a_set_of_200_kib_arrives_whole() {
 
 #[test]
 fn a_repeated_name_keeps_its_place_and_takes_the_last_value() {
-    let stream = pairs(&[
-        (b"A", b"1"),
-        (b"B", b"2"),
-        (b"A", b"three"),
-        (b"a", b"4"),
-        (b"B", b""),
-    ]);
-    assert_eq!(
-        params_of(&stream, 3),
-        vars(&[(b"A", b"three"), (b"B", b""), (b"a", b"4")])
-    );
+    let stream = pairs(&[(b"A", b"1"), (b"B", b"2"), (b"A", b"three"), (b"a", b"4"), (b"B", b"")]);
+    assert_eq!(params_of(&stream, 3), vars(&[(b"A", b"three"), (b"B", b""), (b"a", b"4")]));
 }
 
 #[test]
 fn fifty_thousand_tiny_pairs_and_their_repetition_are_kept_apart() {
-    let names: Vec<Vec<u8>> = (0..50_000u32)
-        .map(|n| n.to_be_bytes()[1..].to_vec())
-        .collect();
+    let names: Vec<Vec<u8>> = (0..50_000u32).map(|n| n.to_be_bytes()[1..].to_vec()).collect();
     let mut all: Vec<(&[u8], &[u8])> = names.iter().map(|name| (&name[..], &b"1"[..])).collect();
     all.extend(names.iter().step_by(2).map(|name| (&name[..], &b"22"[..])));
     let decoded = params_of(&pairs(&all), 65_535);
@@ -209,11 +148,7 @@ fn fifty_thousand_tiny_pairs_and_their_repetition_are_kept_apart() {
 fn no_parameters_and_no_body_are_a_request_too() {
     assert_eq!(
         decode(&[begin(1, 1, 0), params(1, b""), stdin(1, b"")].concat()),
-        [
-            Seen::Begin(1, Role::Responder, false),
-            Seen::Params(1, vec![]),
-            Seen::StdinEnd(1)
-        ]
+        [Seen::Begin(1, Role::Responder, false), Seen::Params(1, vec![]), Seen::StdinEnd(1)]
     );
 }
 
@@ -221,21 +156,11 @@ fn no_parameters_and_no_body_are_a_request_too() {
 #[test]
 fn stdin_ends_open_params() {
     let open = [begin(1, 1, 0), params(1, &pair(b"A", b"1"))].concat();
-    let known = [
-        Seen::Begin(1, Role::Responder, false),
-        Seen::Params(1, vars(&[(b"A", b"1")])),
-    ];
-    assert_eq!(
-        decode(&[open.clone(), stdin(1, b"")].concat()),
-        [&known[..], &[Seen::StdinEnd(1)]].concat()
-    );
+    let known = [Seen::Begin(1, Role::Responder, false), Seen::Params(1, vars(&[(b"A", b"1")]))];
+    assert_eq!(decode(&[open.clone(), stdin(1, b"")].concat()), [&known[..], &[Seen::StdinEnd(1)]].concat());
     assert_eq!(
         decode(&[open, stdin(1, b"body"), params(1, b""), stdin(1, b"")].concat()),
-        [
-            &known[..],
-            &[Seen::Stdin(1, b"body".to_vec()), Seen::StdinEnd(1)]
-        ]
-        .concat()
+        [&known[..], &[Seen::Stdin(1, b"body".to_vec()), Seen::StdinEnd(1)]].concat()
     );
 }
 
@@ -253,10 +178,7 @@ fn padding_of_every_length_is_skipped() {
         let expected = [
             Seen::Begin(1, Role::Responder, true),
             Seen::Params(1, vars(&[(b"A", b"1")])),
-            Seen::Reply(
-                record_without_noise(10, 0, &pair(b"FCGI_MPXS_CONNS", b"1")),
-                false,
-            ),
+            Seen::Reply(record_without_noise(10, 0, &pair(b"FCGI_MPXS_CONNS", b"1")), false),
             Seen::Stdin(1, b"x".to_vec()),
             Seen::StdinEnd(1),
             Seen::Abort(1),
@@ -283,32 +205,19 @@ fn multiplexed_requests_do_not_mix() {
     for step in 0..3 {
         for &id in &ids {
             let stream = pair(b"ID", id.to_string().as_bytes());
-            bytes.extend(params(
-                id,
-                &stream[step * 2..if step == 2 {
-                    stream.len()
-                } else {
-                    step * 2 + 2
-                }],
-            ));
+            bytes.extend(params(id, &stream[step * 2..if step == 2 { stream.len() } else { step * 2 + 2 }]));
         }
     }
     bytes.extend(ids.iter().rev().flat_map(|&id| params(id, b"")));
     for part in 0..2 {
-        bytes.extend(
-            ids.iter()
-                .flat_map(|&id| stdin(id, format!("body {part} of {id}\n").as_bytes())),
-        );
+        bytes.extend(ids.iter().flat_map(|&id| stdin(id, format!("body {part} of {id}\n").as_bytes())));
     }
     bytes.extend(ids.iter().flat_map(|&id| stdin(id, b"")));
 
     let seen = decode(&bytes);
     assert_eq!(decode_in_pieces(&bytes, || 1), seen);
     for &id in &ids {
-        assert!(seen.contains(&Seen::Params(
-            id,
-            vars(&[(b"ID", id.to_string().as_bytes())])
-        )));
+        assert!(seen.contains(&Seen::Params(id, vars(&[(b"ID", id.to_string().as_bytes())]))));
         assert!(seen.contains(&Seen::StdinEnd(id)));
         let body: Vec<u8> = seen
             .iter()
@@ -325,55 +234,21 @@ fn multiplexed_requests_do_not_mix() {
 #[test]
 fn an_abort_is_told_once_and_ends_what_is_heard_of_the_request() {
     let open = [begin(1, 1, 1), begin(2, 1, 1)].concat();
-    let begun = [
-        Seen::Begin(1, Role::Responder, true),
-        Seen::Begin(2, Role::Responder, true),
-    ];
-    let late = [
-        abort(1),
-        params(1, b"\x01"),
-        params(1, b""),
-        stdin(1, b"late"),
-        stdin(1, b""),
-    ]
-    .concat();
+    let begun = [Seen::Begin(1, Role::Responder, true), Seen::Begin(2, Role::Responder, true)];
+    let late = [abort(1), params(1, b"\x01"), params(1, b""), stdin(1, b"late"), stdin(1, b"")].concat();
     let other = [params(2, b""), stdin(2, b"")].concat();
     let served = [Seen::Params(2, vec![]), Seen::StdinEnd(2)];
 
-    let in_params = [
-        open.clone(),
-        params(1, b"\x05\x05cut"),
-        abort(1),
-        late.clone(),
-        other.clone(),
-    ]
-    .concat();
-    assert_eq!(
-        decode(&in_params),
-        [&begun[..], &[Seen::Abort(1)], &served].concat()
-    );
+    let in_params = [open.clone(), params(1, b"\x05\x05cut"), abort(1), late.clone(), other.clone()].concat();
+    assert_eq!(decode(&in_params), [&begun[..], &[Seen::Abort(1)], &served].concat());
 
-    let in_stdin = [
-        open.clone(),
-        params(1, b""),
-        stdin(1, b"x"),
-        abort(1),
-        late.clone(),
-        other.clone(),
-    ]
-    .concat();
+    let in_stdin = [open.clone(), params(1, b""), stdin(1, b"x"), abort(1), late.clone(), other.clone()].concat();
     let before = [Seen::Params(1, vec![]), Seen::Stdin(1, b"x".to_vec())];
-    assert_eq!(
-        decode(&in_stdin),
-        [&begun[..], &before, &[Seen::Abort(1)], &served].concat()
-    );
+    assert_eq!(decode(&in_stdin), [&begun[..], &before, &[Seen::Abort(1)], &served].concat());
 
     let after_all = [open, params(1, b""), stdin(1, b""), abort(1), late, other].concat();
     let before = [Seen::Params(1, vec![]), Seen::StdinEnd(1)];
-    assert_eq!(
-        decode(&after_all),
-        [&begun[..], &before, &[Seen::Abort(1)], &served].concat()
-    );
+    assert_eq!(decode(&after_all), [&begun[..], &before, &[Seen::Abort(1)], &served].concat());
 }
 
 #[test]
@@ -389,10 +264,7 @@ fn a_finished_request_is_forgotten_and_its_id_free() {
     session.feed(&first[first.len() - 2..], |_, _| ());
     assert!(session.decoder.is_idle());
     session.seen.clear();
-    session.feed(
-        &[stdin(1, b"rest"), stdin(1, b""), abort(1)].concat(),
-        |_, _| (),
-    );
+    session.feed(&[stdin(1, b"rest"), stdin(1, b""), abort(1)].concat(), |_, _| ());
     assert_eq!(session.seen, []);
     session.feed(&request(1, 1, &[(b"AGAIN", b"1")], b"new"), |_, _| ());
     assert_eq!(
@@ -417,10 +289,6 @@ fn a_connection_is_idle_only_between_records_without_requests() {
                 decoder.finish(*id);
             }
         });
-        assert_eq!(
-            session.decoder.is_idle(),
-            [10, bytes.len() - 1].contains(&at),
-            "after byte {at}"
-        );
+        assert_eq!(session.decoder.is_idle(), [10, bytes.len() - 1].contains(&at), "after byte {at}");
     }
 }

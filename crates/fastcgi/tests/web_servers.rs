@@ -26,42 +26,26 @@ fn serve(bytes: &[u8]) -> Vec<Seen> {
 
 /// Checks the events of one request and returns its parameters.
 fn parameters(events: &[Seen], keep_conn: bool, body: &[u8]) -> Vec<(String, String)> {
-    assert_eq!(
-        events.first(),
-        Some(&Seen::Begin(1, Role::Responder, keep_conn))
-    );
-    let Some(Seen::Params(1, params)) = events.get(1) else {
-        panic!("{events:?}")
-    };
+    assert_eq!(events.first(), Some(&Seen::Begin(1, Role::Responder, keep_conn)));
+    let Some(Seen::Params(1, params)) = events.get(1) else { panic!("{events:?}") };
     let rest = match body {
         b"" => vec![Seen::StdinEnd(1)],
         _ => vec![Seen::Stdin(1, body.to_vec()), Seen::StdinEnd(1)],
     };
     assert!(events[2..] == rest);
-    let text =
-        |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the recorded parameters are text");
-    params
-        .iter()
-        .map(|(name, value)| (text(name), text(value)))
-        .collect()
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the recorded parameters are text");
+    params.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 fn expect(params: &[(String, String)], expected: &[(&str, &str)]) {
     for (name, value) in expected {
-        let found = params
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str());
+        let found = params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         assert_eq!(found, Some(*value), "{name}");
     }
 }
 
 fn post_body() -> Vec<u8> {
-    [
-        b"field=".to_vec(),
-        (b'A'..=b'Z').collect::<Vec<_>>().repeat(400),
-    ]
-    .concat()
+    [b"field=".to_vec(), (b'A'..=b'Z').collect::<Vec<_>>().repeat(400)].concat()
 }
 
 #[test]
@@ -95,24 +79,10 @@ fn nginx_over_a_kept_alive_connection() {
 #[test]
 fn apache_over_two_connections() {
     let get = parameters(&serve(APACHE_GET), false, b"");
-    expect(
-        &get,
-        &[
-            ("HTTP_COOKIE", "a=b; c=d"),
-            ("HTTP_X_EMPTY", ""),
-            ("QUERY_STRING", "a=1&b=%20"),
-        ],
-    );
+    expect(&get, &[("HTTP_COOKIE", "a=b; c=d"), ("HTTP_X_EMPTY", ""), ("QUERY_STRING", "a=1&b=%20")]);
     assert!(get.iter().any(|(name, value)| name == "SCRIPT_FILENAME"
         && value.starts_with("proxy:fcgi://127.0.0.1:")
         && value.ends_with("/srv/www/index.php")));
     let post = parameters(&serve(APACHE_POST), false, &post_body());
-    expect(
-        &post,
-        &[
-            ("CONTENT_LENGTH", "10406"),
-            ("REQUEST_METHOD", "POST"),
-            ("REQUEST_URI", "/up.php/path"),
-        ],
-    );
+    expect(&post, &[("CONTENT_LENGTH", "10406"), ("REQUEST_METHOD", "POST"), ("REQUEST_URI", "/up.php/path")]);
 }

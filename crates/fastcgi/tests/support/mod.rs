@@ -53,10 +53,7 @@ pub fn long_len(len: u32) -> [u8; 4] {
 
 /// The stream of these pairs.
 pub fn pairs(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
-    pairs
-        .iter()
-        .flat_map(|(name, value)| pair(name, value))
-        .collect()
+    pairs.iter().flat_map(|(name, value)| pair(name, value)).collect()
 }
 
 /// A whole request, each stream in one record.
@@ -76,10 +73,7 @@ pub struct Random(pub u64);
 
 impl Random {
     pub fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         ((self.0 >> 33) % end as u64) as usize
     }
 

@@ -25,10 +25,7 @@ pub struct Session {
 
 impl Session {
     pub fn new(limits: Limits) -> Self {
-        Self {
-            decoder: Decoder::new(limits),
-            seen: Vec::new(),
-        }
+        Self { decoder: Decoder::new(limits), seen: Vec::new() }
     }
 
     /// Feeds one piece and checks what holds for every input. `react` is called with each event, as the server would
@@ -47,20 +44,13 @@ impl Session {
                 Ok(Some(event)) => {
                     if let Event::Stdin { data, .. } = &event {
                         let data = data.as_ptr_range();
-                        assert!(
-                            whole.start <= data.start && data.end <= whole.end,
-                            "STDIN was copied"
-                        );
+                        assert!(whole.start <= data.start && data.end <= whole.end, "STDIN was copied");
                     }
                     own(event)
                 }
                 Err(error) => {
                     assert!(!error.to_string().is_empty());
-                    assert_eq!(
-                        self.decoder.decode(&mut &b"\x01"[..]),
-                        Err(error),
-                        "an error is final"
-                    );
+                    assert_eq!(self.decoder.decode(&mut &b"\x01"[..]), Err(error), "an error is final");
                     if self.seen.last() != Some(&Seen::Error(error)) {
                         self.seen.push(Seen::Error(error));
                     }
@@ -69,9 +59,7 @@ impl Session {
             };
             react(&mut self.decoder, &seen);
             match (self.seen.last_mut(), seen) {
-                (Some(Seen::Stdin(last, data)), Seen::Stdin(id, more)) if *last == id => {
-                    data.extend(more)
-                }
+                (Some(Seen::Stdin(last, data)), Seen::Stdin(id, more)) if *last == id => data.extend(more),
                 (_, seen) => self.seen.push(seen),
             }
         }
@@ -80,20 +68,10 @@ impl Session {
 
 fn own(event: Event<'_>) -> Seen {
     match event {
-        Event::Begin {
-            id,
-            role,
-            keep_conn,
-        } => Seen::Begin(id, role, keep_conn),
+        Event::Begin { id, role, keep_conn } => Seen::Begin(id, role, keep_conn),
         Event::Params { id, params } => {
             check(&params);
-            Seen::Params(
-                id,
-                params
-                    .iter()
-                    .map(|(name, value)| (name.to_vec(), value.to_vec()))
-                    .collect(),
-            )
+            Seen::Params(id, params.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
         }
         Event::ParamsTooLarge { id } => Seen::TooLarge(id),
         Event::Stdin { id, data } => {
@@ -103,10 +81,7 @@ fn own(event: Event<'_>) -> Seen {
         Event::StdinEnd { id } => Seen::StdinEnd(id),
         Event::Abort { id } => Seen::Abort(id),
         Event::Reply { bytes, close } => {
-            assert!(
-                bytes.len() % 8 == 0 && (16..=80).contains(&bytes.len()) || bytes.len() == 8,
-                "{bytes:?}"
-            );
+            assert!(bytes.len() % 8 == 0 && (16..=80).contains(&bytes.len()) || bytes.len() == 8, "{bytes:?}");
             Seen::Reply(bytes, close)
         }
     }
