@@ -67,12 +67,12 @@ impl Dispatcher {
         self.queue_limit
     }
 
-    /// A connection was accepted.
-    pub fn count_connection(&self) {
+    /// A request has begun: what PHP-FPM counts as "accepted conn".
+    pub fn count_request(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Connections accepted so far.
+    /// Requests begun so far.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }

@@ -46,7 +46,6 @@ pub async fn accept_loop(listener: OwnedFd, connections: Rc<Connections>, dispat
             Ok(fd) => {
                 // SAFETY: accept4 has just made this descriptor and nobody else knows it.
                 let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-                dispatcher.count_connection();
                 let socket = if high { move_up(socket) } else { socket };
                 drop(tokio::task::spawn_local(connections.clone().serve(socket)));
             }

@@ -108,7 +108,9 @@ fn a_thread_for_each_request() {
     let _alone = heavy();
     let site = site();
     let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").set("pm.max_requests", "1")));
+    let threads = server.counts().threads;
     work(&site, &server, 50);
+    eventually("the last thread is replaced", || server.counts().threads == threads);
     let counts = server.counts();
     work(&site, &server, 950);
     // The request that asks has its own thread; the one of the last request before may still be on its way.
