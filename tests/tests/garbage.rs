@@ -200,3 +200,26 @@ fn garbage_behind_a_request_spares_its_answer_or_ends_the_connection() {
         }
     });
 }
+
+#[test]
+fn a_path_of_256_kib_is_not_searched_for_long() {
+    only_php_ftm!("php-fpm looks at each of its parts");
+    let site = Site::new();
+    survives(&site, |server| {
+        let [pool] = server.workers()[..] else { panic!("one process") };
+        let docroot = site.docroot().display().to_string();
+        let before = proc::cpu_ticks(pool);
+        for path in
+            ["/a".repeat(128 << 10), docroot.clone() + &"/a".repeat(128 << 10), docroot + &"/".repeat(256 << 10)]
+        {
+            for name in ["SCRIPT_FILENAME", "PATH_TRANSLATED"] {
+                let mut call = Call::get(&site, "/").param("DOCUMENT_ROOT", "/").param(name, path.as_str());
+                call.params.retain(|(param, _)| name == "SCRIPT_FILENAME" || param != b"SCRIPT_FILENAME");
+                assert_eq!(server.call(&call).web().status, 404, "{name} {}", &path[..40]);
+            }
+        }
+        // A tick is 10 ms. A search in quadratic time takes some hundred of them for each.
+        let used = proc::cpu_ticks(pool) - before;
+        assert!(used < 50, "{used} ticks");
+    });
+}

@@ -185,3 +185,33 @@ fn aborts_at_every_stage_leave_the_connection_usable() {
     conn.send(abort(77));
     assert_eq!(conn.call(8, &Call::get(&site, "/hello.php")).text(), "hello 0");
 }
+
+#[test]
+fn a_body_is_read_while_another_request_waits_with_a_full_one() {
+    only_php_ftm!("php-fpm serves one request at a time on a connection");
+    let site = Site::new();
+    site.file("length.php", "<?php echo strlen(file_get_contents('php://input'));");
+    let server = server(&site, 1);
+    // More than request_body_buffer (256K), so that the scripts start before their bodies are complete; PUT, so that it
+    // is the script that reads.
+    let call = |uri: &str| {
+        let call = Call::post(&site, uri, "application/octet-stream", vec![b'x'; 400_000]);
+        call.param("REQUEST_METHOD", "PUT").keep()
+    };
+    let [first, second] = [call("/length.php?n=1"), call("/length.php?n=2")];
+    let stdin = |id: u16, part: &[u8]| fcgi::records(kind::STDIN, id, part, 50_000);
+    let mut conn = server.connect();
+    // The first one has the only thread, and waits there for the rest of its body.
+    conn.send(first.encode_head(1));
+    conn.send(stdin(1, &first.body[..300_000]));
+    // The second one waits for the thread, with as much of its body as is buffered and more.
+    conn.send(second.encode_head(2));
+    conn.send(stdin(2, &second.body[..390_000]));
+    // What the first one waits for comes behind that.
+    conn.send(stdin(1, &first.body[300_000..]));
+    conn.send(fcgi::end_of(kind::STDIN, 1));
+    assert_eq!(answers(&mut conn, &[1]).0[&1].text(), "400000");
+    conn.send(stdin(2, &second.body[390_000..]));
+    conn.send(fcgi::end_of(kind::STDIN, 2));
+    assert_eq!(answers(&mut conn, &[2]).0[&2].text(), "400000");
+}

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use ftm_tests::fcgi::{Call, Conn, Record, end_of, kind};
 use ftm_tests::*;
+use nix::libc;
 
 /// One thread, so that a request's next one is known to run where it ran.
 fn server(site: &Site, config: impl FnOnce(PoolConfig) -> PoolConfig, ini: &[&str]) -> Server {
@@ -179,4 +180,46 @@ fn a_body_that_keeps_coming_is_given_more_time() {
     let answer = conn.answer(1);
     assert_eq!(answer.web().status, 200);
     assert!(answer.text().starts_with("102400"), "{}", answer.text());
+}
+
+/// Sends the signal of PHP's execution timers to each thread of a process, as only a stranger would.
+fn signal_threads(pid: u32) {
+    for thread in proc::threads(pid) {
+        // SAFETY: a system call without pointers.
+        unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, libc::SIGRTMIN()) };
+    }
+}
+
+#[test]
+fn a_timer_signal_from_a_stranger_does_no_harm() {
+    only_php_ftm!("php-fpm has no thread timers");
+    let site = site();
+    let dir = site.writable("state");
+    let script = format!(
+        "{PHP_WAIT_FOR}set_time_limit(20); touch('{0}/runs'); wait_for('{0}/go'); echo 'finished';",
+        dir.display()
+    );
+    site.file("wait.php", script);
+    let pool = PoolConfig::new("www").children(2);
+    let server = Server::start(&site, ServerConfig::pool(pool).ini("display_errors = 0"));
+    server.meet(2);
+    let workers = server.workers();
+    let mut conn = server.connect();
+    conn.send(Call::get(&site, "/wait.php").encode(1));
+    eventually("a script runs", || dir.join("runs").exists());
+    // One thread runs a script with a timer, the other one is idle.
+    (0..3).for_each(|_| signal_threads(workers[0]));
+    assert_eq!(server.get("/hello.php").text(), "hello");
+    std::fs::write(dir.join("go"), "").expect("go");
+    assert_eq!(conn.answer(1).text(), "finished");
+    // The real ones still work, on both threads.
+    server.meet(2);
+    let mut loops: Vec<Conn> = (0..2).map(|_| server.connect()).collect();
+    loops.iter_mut().for_each(|conn| conn.send(Call::get(&site, "/function.php").encode(1)));
+    for conn in &mut loops {
+        let answer = conn.answer(1);
+        assert!(answer.error_text().contains(EXCEEDED), "{:?}", answer.error_text());
+    }
+    assert_eq!(server.get("/sound.php").text(), "sound");
+    assert_eq!(server.workers(), workers, "the process is the first one");
 }
