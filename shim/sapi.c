@@ -241,8 +241,8 @@ static size_t sapi_read_body(char *buffer, size_t len)
 		return 0;
 	}
 	if (end == FTM_BODY_SHORT && FTM_G(executing)) {
-		php_error_docref(NULL, E_WARNING, "The request body ended after " ZEND_LONG_FMT " of " ZEND_LONG_FMT " bytes",
-			(zend_long) (SG(read_post_bytes) + total), (zend_long) request->content_length);
+		php_error_docref(NULL, E_WARNING, "The request body broke off after " ZEND_LONG_FMT " bytes",
+			(zend_long) (SG(read_post_bytes) + total));
 	} else if (end == FTM_BODY_TIMEOUT && FTM_G(executing)) {
 		php_error_docref(NULL, E_WARNING, "The request body did not arrive within max_input_time");
 	}

@@ -121,22 +121,25 @@ static bool is_admin_entry(const char *name)
 	return false;
 }
 
-/* disable_functions and disable_classes act on the tables of this thread, which is replaced after the request. */
+/* disable_functions acts on the function table of this thread, which is replaced after the request. From PHP 8.3 on the
+ * entries themselves are those of all threads, so they are taken out, not destroyed. opcache's scripts call functions that
+ * were there when they were compiled without looking, so this request does without it. */
 static bool disable(const char *name, const char *value)
 {
-	if (strcmp(name, "disable_functions") == 0) {
-		zend_disable_functions(value);
-#if PHP_VERSION_ID < 80500
-	} else if (strcmp(name, "disable_classes") == 0) {
-		char *list = estrdup(value), *rest = NULL;
-		for (char *class = strtok_r(list, ", ", &rest); class; class = strtok_r(NULL, ", ", &rest)) {
-			zend_disable_class(class, strlen(class));
-		}
-		efree(list);
-#endif
-	} else {
+	HashTable *table = CG(function_table);
+	dtor_func_t destructor = table->pDestructor;
+
+	if (strcmp(name, "disable_functions") != 0) {
 		return false;
 	}
+#if PHP_VERSION_ID >= 80300
+	table->pDestructor = NULL;
+#endif
+	zend_disable_functions(value);
+	table->pDestructor = destructor;
+	zend_string *opcache = zend_string_init(ZEND_STRL("opcache.enable"), 0);
+	zend_alter_ini_entry_chars(opcache, "0", 1, ZEND_INI_SYSTEM, PHP_INI_STAGE_ACTIVATE);
+	zend_string_release(opcache);
 	FTM_G(retire) = true;
 	return true;
 }
@@ -174,6 +177,9 @@ static void ini_param_entry(zval *key, zval *value, zval *index, int kind, void 
 	} else if (strcmp(Z_STRVAL_P(key), "extension") == 0) {
 		complain(lines, "a thread cannot load an extension of its own: set it in the pool, with php_admin_value[extension]; "
 			"not loaded", Z_STRVAL_P(value));
+	} else if (strcmp(Z_STRVAL_P(key), "disable_classes") == 0) {
+		complain(lines, "all threads share their classes: set it in the pool, with php_admin_value[disable_classes]; "
+			"not disabled", Z_STRVAL_P(value));
 	} else if (is_admin_entry(Z_STRVAL_P(key))
 	 || zend_alter_ini_entry_ex(Z_STR_P(key), Z_STR_P(value), lines->mode, PHP_INI_STAGE_ACTIVATE, 1) == FAILURE) {
 		if (!disable(Z_STRVAL_P(key), Z_STRVAL_P(value))) {

@@ -272,7 +272,11 @@ impl Connection {
         self.read_closed = true;
         let ids: Vec<u16> = self.entries.iter().map(|entry| entry.id).collect();
         for id in ids {
-            self.with_body(id, |request| request.body().end_of_stream());
+            self.with_body(id, |request| {
+                // Bytes of a stream that never ended are no whole body; but some clients send no end for none at all.
+                let none = request.body().length().is_none() && request.body().received() == 0;
+                request.body().end(if none { BodyEnd::Complete } else { BodyEnd::Short });
+            });
         }
         self.entries.retain(|entry| {
             if entry.request().is_none() {
@@ -348,10 +352,10 @@ impl Connection {
         let request = request.clone();
         match request.body().ended() {
             Some(BodyEnd::Short) => {
+                let announced = request.body().length().map_or(String::new(), |length| format!(" of {length}"));
                 log::warning!(
-                    "a request body ended after {} of {} bytes: refused with 400",
-                    request.body().received(),
-                    request.body().length().unwrap_or(0)
+                    "a request body broke off after {}{announced} bytes: refused with 400",
+                    request.body().received()
                 );
                 request.refuse("400 Bad Request");
             }

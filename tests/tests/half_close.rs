@@ -104,6 +104,23 @@ fn a_request_half_closed_within_its_body_is_refused() {
 }
 
 #[test]
+fn a_body_of_unannounced_length_that_breaks_off_is_refused() {
+    only_php_ftm!("php-fpm loses a body without CONTENT_LENGTH");
+    let site = Site::new();
+    site.file("length.php", "<?php echo strlen(file_get_contents('php://input'));");
+    let server = Server::start(&site, ServerConfig::default());
+    let mut call = Call::post(&site, "/length.php", "application/octet-stream", vec![b'x'; 1000]);
+    call = call.param("CONTENT_LENGTH", "");
+    let (bytes, head) = (call.encode(1), call.encode_head(1).len());
+    for sent in [head + 9, head + 500, bytes.len() - 8] {
+        let mut conn = half_closed(&server, &bytes[..sent]);
+        assert_eq!(conn.answer(1).web().status, 400, "after {} bytes of the body's records", sent - head);
+    }
+    let mut conn = half_closed(&server, &bytes);
+    assert_eq!(conn.answer(1).text(), "1000");
+}
+
+#[test]
 fn a_script_whose_body_was_cut_by_a_half_close_reads_what_came() {
     only_php_ftm!("php-fpm loses the last of it");
     let site = Site::new();

@@ -5,6 +5,20 @@ use std::fs;
 use ftm_tests::fcgi::{Call, Record, kind};
 use ftm_tests::*;
 
+/// A site with scripts about functions that may be disabled.
+fn functions_site() -> Site {
+    let site = Site::new();
+    site.file("exec.php", "<?php echo function_exists('exec') ? exec('echo executed') : 'no such function';");
+    site.file("calls.php", "<?php try { echo exec('echo executed'); } catch (Error $e) { echo $e->getMessage(); }");
+    site.file("kept.php", "<?php echo opcache_is_script_cached(__DIR__ . '/calls.php') ? 'on' : 'off';");
+    site.file("recycles.php", "<?php echo fpm_get_status()['recycles'];");
+    site
+}
+
+fn recycles(server: &Server) -> u32 {
+    server.get("/recycles.php").text().parse().expect("a number")
+}
+
 #[test]
 fn a_script_whose_client_leaves_at_once_never_runs_without_its_open_basedir() {
     let site = Site::new();
@@ -37,4 +51,83 @@ echo 'noted';"#;
     assert!(answer.error_text().contains(complaint), "{}", answer.error_text());
     let noted = fs::read_to_string(&log).expect("the log");
     assert!(noted.lines().all(|line| line == format!("[{base}]")), "{noted}");
+}
+
+#[test]
+fn functions_disabled_by_a_request_are_disabled_for_that_request() {
+    only_php_ftm!("php-fpm disables them for all later requests of the worker, and crashes with opcache");
+    let site = functions_site();
+    let pool = PoolConfig::new("www").children(1).set("php_admin_value[zend_extension]", "opcache");
+    for opcache in ["off", "on"] {
+        let pool = pool.clone().set("php_flag[opcache.enable]", opcache);
+        let server = Server::start(&site, ServerConfig::pool(pool).ini("opcache.file_update_protection = 0"));
+        // Compiled, and kept by opcache, while the function is there.
+        assert_eq!([server.get("/exec.php").text(), server.get("/calls.php").text()], ["executed", "executed"]);
+        assert_eq!(server.get("/kept.php").text(), opcache);
+        let workers = server.workers();
+        let mut replaced = 0;
+        for name in ["PHP_VALUE", "PHP_ADMIN_VALUE"] {
+            for list in ["exec", "system,exec", "system, exec"] {
+                let what = format!("{name} {list}, opcache {opcache}");
+                let with = |uri: &str| Call::get(&site, uri).param(name, format!("disable_functions=\"{list}\""));
+                assert_eq!(server.call(&with("/exec.php")).text(), "no such function", "{what}");
+                // Its only thread, or the one that has taken its place.
+                assert_eq!(server.get("/exec.php").text(), "executed", "after {what}");
+                assert_eq!(server.call(&with("/calls.php")).text(), "Call to undefined function exec()", "{what}");
+                assert_eq!(server.get("/calls.php").text(), "executed", "after {what}");
+                replaced += 2;
+                eventually("its thread is replaced", || recycles(&server) == replaced);
+            }
+        }
+        assert_eq!(server.workers(), workers, "the process is the first one");
+    }
+}
+
+#[test]
+fn functions_disabled_by_a_request_stay_with_the_others() {
+    only_php_ftm!("php-fpm has no threads");
+    let site = functions_site();
+    let dir = site.writable("state");
+    let script = format!(
+        "{PHP_WAIT_FOR}touch('{0}/runs'); wait_for('{0}/go'); echo function_exists('exec') ? exec('echo executed') : 'none';",
+        dir.display()
+    );
+    site.file("wait.php", script);
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(2)));
+    let mut conn = server.connect();
+    let call = Call::get(&site, "/wait.php").param("PHP_ADMIN_VALUE", "disable_functions=exec");
+    conn.send(call.encode(1));
+    eventually("the script runs", || dir.join("runs").exists());
+    assert_eq!(server.get("/exec.php").text(), "executed", "on the other thread, at the same time");
+    fs::write(dir.join("go"), "").expect("go");
+    assert_eq!(conn.answer(1).text(), "none");
+    server.meet(2);
+    for _ in 0..4 {
+        assert_eq!(server.get("/exec.php").text(), "executed");
+    }
+}
+
+#[test]
+fn functions_that_the_pool_disables_stay_disabled() {
+    let site = functions_site();
+    let pool = PoolConfig::new("www").children(1).set("php_admin_value[disable_functions]", "exec");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    for value in ["disable_functions=", "disable_functions=system", "precision=3"] {
+        let call = Call::get(&site, "/exec.php").param("PHP_ADMIN_VALUE", value);
+        assert_eq!(server.call(&call).text(), "no such function", "{value}");
+        assert_eq!(server.get("/exec.php").text(), "no such function", "after {value}");
+    }
+}
+
+#[test]
+fn classes_cannot_be_disabled_by_a_request() {
+    only_php_ftm!("php-fpm disables them for all later requests of the worker");
+    let site = functions_site();
+    site.file("class.php", "<?php echo (new ArrayObject([1, 2]))->count();");
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(1)));
+    let answer = server.call(&Call::get(&site, "/class.php").param("PHP_ADMIN_VALUE", "disable_classes=ArrayObject"));
+    let complaint = "all threads share their classes: set it in the pool, with php_admin_value[disable_classes]";
+    assert!(answer.error_text().contains(complaint), "{}", answer.error_text());
+    assert_eq!([answer.text(), server.get("/class.php").text()], ["2", "2"]);
+    assert_eq!(recycles(&server), 0);
 }
