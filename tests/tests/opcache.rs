@@ -1,0 +1,257 @@
+//! opcache, pool by pool: with the settings that the pool gives it, and right under load on several threads.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use ftm_tests::fcgi::{Call, Conn};
+use ftm_tests::*;
+
+/// The opcache beside the PHP inside php-ftm: in the directory of extensions that its own settings name.
+fn opcache() -> PathBuf {
+    let info = Command::new(Kind::PhpFtm.program()).args(["-n", "-i"]).output().expect("php-ftm -i");
+    let info = String::from_utf8_lossy(&info.stdout).into_owned();
+    // `extension_dir => /a/b => /a/b`, whether as text or in a table.
+    let words = info.split(['>', '<', ' ', '\n']).skip_while(|word| *word != "extension_dir").skip(1);
+    let mut files = words.filter(|word| word.starts_with('/')).map(|dir| PathBuf::from(dir).join("opcache.so"));
+    files.find(|file| file.exists()).expect("an opcache in the directory of extensions")
+}
+
+/// Replaces a file whole, by one that was changed at second `second` of some day: opcache looks at full seconds.
+fn replace(path: &Path, content: &str, second: u64) {
+    let new = path.with_extension("new");
+    fs::write(&new, content).expect("write");
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second);
+    File::options().write(true).open(&new).and_then(|file| file.set_modified(time)).expect("set the time");
+    fs::rename(&new, path).expect("rename");
+}
+
+/// A pool with opcache.
+fn cached(name: &str) -> PoolConfig {
+    PoolConfig::new(name)
+        .set("php_admin_value[zend_extension]", &opcache().display().to_string())
+        .set("php_admin_flag[opcache.enable]", "on")
+        // Files of a test are younger than the two seconds that opcache lets them ripen.
+        .set("php_admin_value[opcache.file_update_protection]", "0")
+}
+
+const STATUS: &str = r#"<?php
+if (!function_exists('opcache_get_status')) exit('no opcache, ' . var_export(extension_loaded('Zend OPcache'), true));
+$status = opcache_get_status(false);
+if (!$status) exit('off');
+$memory = $status['memory_usage'];
+echo 'memory ', ($memory['used_memory'] + $memory['free_memory'] + $memory['wasted_memory']) >> 20,
+    ' keys ', $status['opcache_statistics']['max_cached_keys'],
+    ' strings ', intdiv($status['interned_strings_usage']['buffer_size'] ?? 0, 1 << 20),
+    ' jit ', (int) ($status['jit']['on'] ?? false), ' ', ($status['jit']['buffer_size'] ?? 0) >> 20;"#;
+
+fn ask(site: &Site, server: &Server, pool: &str, uri: &str) -> String {
+    Conn::open(server.address_of(pool)).call(1, &Call::get(site, uri)).text()
+}
+
+#[test]
+fn each_pool_has_its_own_opcache_or_none() {
+    only_php_ftm!("php-fpm loads no zend_extension for a pool");
+    let site = Site::new();
+    site.file("status.php", STATUS);
+    let small = cached("small")
+        .set("php_admin_value[opcache.memory_consumption]", "16")
+        .set("php_admin_value[opcache.max_accelerated_files]", "1000");
+    let large = cached("large")
+        .set("php_admin_value[opcache.memory_consumption]", "64")
+        .set("php_admin_value[opcache.max_accelerated_files]", "5000")
+        .set("php_admin_value[opcache.jit]", "tracing")
+        .set("php_admin_value[opcache.jit_buffer_size]", "8M");
+    let off = cached("off").set("php_admin_flag[opcache.enable]", "off");
+    let by_name = cached("by_name").set("php_admin_value[zend_extension]", "opcache");
+    let config = ServerConfig::pool(small).and_pool(large).and_pool(off).and_pool(by_name);
+    let server = Server::start(&site, config.and_pool(PoolConfig::new("none")));
+    for _ in 0..3 {
+        let small = ask(&site, &server, "small", "/status.php");
+        assert!(small.starts_with("memory 16 keys 1979 ") && small.ends_with("jit 0 0"), "{small}");
+        let large = ask(&site, &server, "large", "/status.php");
+        // Some pages of the buffer are the JIT's own.
+        assert!(large.starts_with("memory 64 keys 7963 "), "{large}");
+        assert!(large.ends_with("jit 1 7") || large.ends_with("jit 1 8"), "{large}");
+        assert_eq!(ask(&site, &server, "off", "/status.php"), "off");
+        assert!(ask(&site, &server, "by_name", "/status.php").starts_with("memory 128 "));
+        assert_eq!(ask(&site, &server, "none", "/status.php"), "no opcache, false");
+    }
+    assert!(!server.log().contains("Cannot load"), "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn scripts_are_cached_for_all_threads() {
+    only_php_ftm!("php-fpm loads no zend_extension for a pool");
+    let site = Site::new();
+    let counted = site.file("counted.php", "<?php echo 'counted';");
+    let script = format!(
+        "<?php $script = opcache_get_status()['scripts']['{}'] ?? null; echo $script['hits'] ?? -1;",
+        counted.display()
+    );
+    site.file("hits.php", script);
+    let server = Server::start(&site, ServerConfig::pool(cached("www").children(4)));
+    let hits = || -> i64 { server.get("/hits.php").text().parse().expect("a number") };
+    assert_eq!(hits(), -1, "not yet");
+    assert_eq!(server.get("/counted.php").text(), "counted");
+    assert_eq!(hits(), 0);
+    for n in 1..=20 {
+        assert_eq!(server.get("/counted.php").text(), "counted");
+        assert_eq!(hits(), n, "whichever thread ran it");
+    }
+    server.meet(4);
+    // A changed file is noticed (opcache.revalidate_freq is 0 here).
+    replace(&counted, "<?php echo 'changed now';", 0);
+    assert_eq!(server.get("/counted.php").text(), "changed now");
+}
+
+/// Classes, functions and constants from several files, with static state that each request starts anew.
+const LIBRARY: [(&str, &str); 4] = [
+    (
+        "base.php",
+        "namespace Lib; abstract class Base { public static int $made = 0; protected array $list = ['a' => [1, 2], 'b' => 'x'];
+         function __construct(protected string $tag = self::TAG) { static::$made++; self::$made += 0; }
+         abstract function run(int $n): string; const TAG = 'base'; use Counts; }",
+    ),
+    (
+        "counts.php",
+        "namespace Lib; trait Counts { private static int $count = 0;
+         function count(): int { static $calls = 0; $calls++; self::$count++; return $calls + self::$count; } }",
+    ),
+    (
+        "child.php",
+        "namespace Lib; enum Kind: string { case One = '1'; case Two = '2'; function twice() { return $this->value . $this->value; } }
+         final class Child extends Base implements \\Countable { const TAG = 'child-' . parent::TAG;
+         function run(int $n): string { $this->list['b'] .= $n; $sum = 0; for ($i = 0; $i < $n; $i++) $sum += $i % 7 * 2;
+         return $this->tag . self::TAG . $this->list['b'] . $sum . Kind::from('2')->twice(); } }",
+    ),
+    ("functions.php", "namespace Lib; function total(iterable $all) { $t = 0; foreach ($all as $x) $t += $x; return $t; } const FACTOR = 3;"),
+];
+
+/// Runs all of it, hot enough for the JIT; the answer is a function of `n` alone.
+const APPLICATION: &str = r#"<?php
+spl_autoload_register(fn($class) => require __DIR__ . '/' . strtolower(substr($class, 4)) . '.php');
+require_once __DIR__ . '/functions.php';
+$n = (int) $_GET['n'];
+$out = [];
+for ($i = 0; $i < 20; $i++) { $child = new Lib\Child(); $out[] = $child->run($n + $i); $child->count(); }
+$total = Lib\total((function () use ($n) { for ($i = 0; $i < 2000; $i++) yield $i * Lib\FACTOR % ($n + 2); })());
+echo md5(implode(',', $out)), ' ', Lib\Base::$made, ' ', $child->count(), ' ', $total, ' ', $n;"#;
+
+fn application(site: &Site) {
+    for (name, code) in LIBRARY {
+        site.file(&format!("app/{name}"), format!("<?php {code}"));
+    }
+    site.file("app/index.php", APPLICATION);
+}
+
+#[test]
+fn an_application_runs_right_on_all_threads_with_and_without_jit() {
+    only_php_ftm!("php-fpm loads no zend_extension for a pool");
+    let _alone = heavy();
+    let site = Site::new();
+    application(&site);
+    let jit = |name: &str, mode: &str| {
+        cached(name)
+            .set("php_admin_value[opcache.jit]", mode)
+            .set("php_admin_value[opcache.jit_buffer_size]", "16M")
+            .set("php_admin_value[opcache.jit_hot_func]", "5")
+            .set("php_admin_value[opcache.jit_hot_loop]", "5")
+    };
+    // Threads come and go meanwhile.
+    let pools = [cached("plain"), jit("tracing", "tracing"), jit("function", "function")];
+    let [plain, tracing, function] = pools.map(|pool| pool.children(4).set("pm.max_requests", "40"));
+    let config = ServerConfig::pool(PoolConfig::new("none").children(1)).and_pool(plain).and_pool(tracing);
+    let server = Server::start(&site, config.and_pool(function));
+    let uri = |n: usize| format!("/app/index.php?n={n}");
+    let expected: Vec<String> = (0..20).map(|n| ask(&site, &server, "none", &uri(n))).collect();
+    assert!(expected[7].ends_with(" 20 42 5997 7"), "{}", expected[7]);
+    for pool in ["plain", "tracing", "function"] {
+        std::thread::scope(|scope| {
+            for client in 0..6 {
+                let (server, site, expected) = (&server, &site, &expected);
+                scope.spawn(move || {
+                    for i in 0..60 {
+                        let n = (client * 7 + i) % 20;
+                        let answer = Conn::open(server.address_of(pool)).call(1, &Call::get(site, &uri(n)));
+                        assert_eq!(answer.text(), expected[n], "{pool}: {}", answer.error_text());
+                    }
+                });
+            }
+        });
+    }
+    assert!(!server.log().contains("exited on signal"), "no process was lost");
+    server.stop();
+}
+
+#[test]
+fn files_that_change_under_load_are_never_half_old() {
+    only_php_ftm!("php-fpm loads no zend_extension for a pool");
+    let _alone = heavy();
+    let site = Site::new();
+    // Each version says its number in several ways: in constants, code and the strings that opcache shares.
+    let version = |n: u32| {
+        format!(
+            "<?php namespace App; class Version {{ const N = {n}; public $all = ['n{n}', {n}, 'n{n}' => 'v{n}'];
+             function get() {{ return 'f{n}'; }} }} function version() {{ static $s = 'n{n}'; return $s . {n} * 2; }}
+             return 'v{n}';"
+        )
+    };
+    let path = site.file("version.php", version(1));
+    let main = r#"<?php
+$returned = include __DIR__ . '/version.php';
+$object = new App\Version;
+$n = App\Version::N;
+$right = $returned === "v$n" && $object->all === ["n$n", $n, "n$n" => "v$n"] && $object->get() === "f$n"
+    && App\version() === "n$n" . $n * 2;
+echo $right ? 'right' : "WRONG at $n: $returned " . json_encode($object), ' ', $n;"#;
+    site.file("main.php", main);
+    let server = Server::start(&site, ServerConfig::pool(cached("www").children(4)));
+    let right = |answer: &fcgi::Answer| answer.text().starts_with("right ");
+    let load = Load::start(6, server.address(), &Call::get(&site, "/main.php"), right);
+    const VERSIONS: u32 = 300;
+    for n in 2..=VERSIONS {
+        replace(&path, &version(n), n.into());
+        load.wait_for(5);
+    }
+    let outcome = load.end();
+    assert_eq!((outcome.broken, outcome.failures), (0, Vec::new()));
+    assert_eq!(server.get("/main.php").text(), format!("right {VERSIONS}"), "the last one is noticed");
+    assert!(!server.log().contains("exited on signal"), "no process was lost");
+}
+
+#[test]
+fn a_fatal_error_in_a_cached_script_harms_no_other() {
+    only_php_ftm!("php-fpm loads no zend_extension for a pool");
+    let site = Site::new();
+    application(&site);
+    site.file("sound.php", PHP_SOUND);
+    site.file(
+        "fatal.php",
+        "<?php require 'app/functions.php'; class A { function f() { undefined(); } } (new A)->f();",
+    );
+    site.file("parse.php", "<?php this is no PHP");
+    site.file("redeclared.php", "<?php class A {} class A {}");
+    site.file("memory.php", "<?php function f() { return str_repeat('x', 1 << 27); } f();");
+    site.file(
+        "left.php",
+        "<?php $f = new Fiber(function () { require 'app/functions.php'; Fiber::suspend(); }); $f->start();",
+    );
+    let pool = cached("www").children(2).set("php_admin_value[opcache.jit]", "tracing");
+    let pool = pool.set("php_admin_value[opcache.jit_buffer_size]", "8M");
+    let config = ServerConfig::pool(pool).ini("display_errors = 0").ini("memory_limit = 64M");
+    let server = Server::start(&site, config);
+    let expected = server.get("/app/index.php?n=5").text();
+    for _ in 0..10 {
+        for (script, status) in
+            [("fatal", 500), ("parse", 500), ("redeclared", 500), ("memory", 500), ("left", 200), ("none", 404)]
+        {
+            assert_eq!(server.get(&format!("/{script}.php")).web().status, status, "{script}");
+            assert_eq!(server.get("/app/index.php?n=5").text(), expected, "after {script}");
+            assert_eq!(server.get("/sound.php").text(), "sound", "after {script}");
+        }
+    }
+    assert!(!server.log().contains("exited on signal"), "no process was lost");
+}
