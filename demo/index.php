@@ -65,7 +65,8 @@ $pool = [
     ['opcache', function_exists('opcache_get_status') && opcache_get_status(false) ? 'on' : 'off'],
 ];
 $status = function_exists('fpm_get_status') ? fpm_get_status() : false;
-foreach ($status ?: [] as $name => $value) {
+$more = function_exists('ftm_get_status') ? ftm_get_status() : false;
+foreach (($status ?: []) + ($more ?: []) as $name => $value) {
     if (is_scalar($value)) {
         $pool[] = [$name, str_ends_with($name, 'time') ? gmdate('Y-m-d H:i:s', (int) $value) . ' UTC' : $value];
     }

@@ -128,6 +128,11 @@ const char *ftm_ini_string(const char *name)
 	return value && *value ? value : NULL;
 }
 
+const char *ftm_php_version(void)
+{
+	return PHP_VERSION;
+}
+
 uint32_t ftm_php_version_id(void)
 {
 	return PHP_VERSION_ID;

@@ -101,6 +101,9 @@ void ftm_print_version(void);
 void ftm_print_modules(void);
 void ftm_print_info(void);
 
+/* PHP_VERSION of the PHP that this binary was compiled against, such as "8.2.32". */
+const char *ftm_php_version(void);
+
 /* PHP_VERSION_ID of the PHP that this binary was compiled against, such as 80232. */
 uint32_t ftm_php_version_id(void);
 
@@ -122,6 +125,13 @@ void ftm_rs_thread_leaving(void *slot);
 
 /* Waits for the next request of this slot. NULL: leave. */
 const ftm_request *ftm_rs_next_request(void *slot);
+
+/* HTTP's Basic authentication named this user; called before the script runs, if at all. */
+void ftm_rs_request_user(void *slot, const char *user);
+
+/* The script has ended and its response with it but for what shutdown functions do. `memory_peak`: the most bytes that
+ * PHP's allocator had from the system during the request. */
+void ftm_rs_script_ended(void *slot, size_t memory_peak);
 
 /* The request is over in every respect; its memory may go. */
 void ftm_rs_request_done(void *slot, const ftm_request *request);
@@ -163,6 +173,8 @@ typedef struct ftm_status_slot {
 	char user[32];
 	char script[256];
 	int64_t content_length;
+	double cpu_percent;             /* of the last request; 0 while one runs */
+	int64_t memory;                 /* peak of the last request in bytes; 0 while one runs */
 } ftm_status_slot;
 
 typedef struct ftm_status {
@@ -170,12 +182,13 @@ typedef struct ftm_status {
 	const char *process_manager;
 	int64_t start_time;
 	int64_t accepted;
-	int64_t queue;                  /* requests that wait for a slot */
+	int64_t queue;                  /* connections in the kernel's backlog and requests that wait for a slot */
 	int64_t queue_max;
-	int64_t queue_limit;
+	int64_t queue_limit;            /* of both together */
 	int64_t idle;
 	int64_t active;
 	int64_t active_max;
+	int64_t memory_peak;            /* the most that a request took, in bytes */
 	int64_t recycles;
 	size_t slots;
 } ftm_status;

@@ -83,7 +83,7 @@ void ftm_variables_startup(void);
 void ftm_register_variables(zval *track_vars_array);
 
 /* Runs one request from startup to shutdown. False: the thread's state is not to be trusted any more. */
-bool ftm_run_request(const ftm_request *request);
+bool ftm_run_request(void *slot, const ftm_request *request);
 
 /* The thread's max_execution_time timer: made once per thread, armed by PHP. */
 void ftm_timer_prepare(void);

@@ -118,16 +118,18 @@ static void status_row(zval *rows, const ftm_status_slot *slot)
 	add_assoc_long(&row, "start-since", (zend_long) (time(NULL) - slot->start_time));
 	add_assoc_long(&row, "requests", (zend_long) slot->requests);
 	add_assoc_long(&row, "request-duration", (zend_long) slot->duration_us);
-	add_assoc_string(&row, "request-method", slot->method);
+	add_assoc_string(&row, "request-method", *slot->method ? slot->method : "-");
 	add_assoc_string(&row, "request-uri", slot->uri);
 	add_assoc_string(&row, "query-string", slot->query);
 	add_assoc_long(&row, "request-length", (zend_long) slot->content_length);
 	add_assoc_string(&row, "user", *slot->user ? slot->user : "-");
 	add_assoc_string(&row, "script", *slot->script ? slot->script : "-");
+	add_assoc_double(&row, "last-request-cpu", slot->cpu_percent);
+	add_assoc_long(&row, "last-request-memory", (zend_long) slot->memory);
 	add_next_index_zval(rows, &row);
 }
 
-/* {{{ The pool and its threads. */
+/* {{{ The pool and its threads: PHP-FPM's fields, no others. */
 PHP_FUNCTION(fpm_get_status)
 {
 	ftm_status status;
@@ -153,7 +155,9 @@ PHP_FUNCTION(fpm_get_status)
 	add_assoc_long(return_value, "max-active-processes", (zend_long) status.active_max);
 	add_assoc_long(return_value, "max-children-reached", 0);
 	add_assoc_long(return_value, "slow-requests", 0);
-	add_assoc_long(return_value, "recycles", (zend_long) status.recycles);
+#if PHP_VERSION_ID >= 80400
+	add_assoc_long(return_value, "memory-peak", (zend_long) status.memory_peak);
+#endif
 	array_init(&rows);
 	for (size_t i = 0; i < status.slots; i++) {
 		if (ftm_rs_status_slot(i, &slot)) {
@@ -161,6 +165,20 @@ PHP_FUNCTION(fpm_get_status)
 		}
 	}
 	add_assoc_zval(return_value, "procs", &rows);
+}
+/* }}} */
+
+/* {{{ What php-ftm knows of the pool beyond PHP-FPM's fields. */
+PHP_FUNCTION(ftm_get_status)
+{
+	ftm_status status;
+
+	ZEND_PARSE_PARAMETERS_NONE();
+	if (!ftm_rs_status(&status)) {
+		RETURN_FALSE;
+	}
+	array_init(return_value);
+	add_assoc_long(return_value, "recycles", (zend_long) status.recycles);
 }
 /* }}} */
 
@@ -176,6 +194,7 @@ static const zend_function_entry functions[] = {
 	PHP_FE(apache_request_headers, arginfo_array)
 	PHP_FALIAS(getallheaders, apache_request_headers, arginfo_array)
 	PHP_FE(fpm_get_status, arginfo_array_or_false)
+	PHP_FE(ftm_get_status, arginfo_array_or_false)
 	PHP_FE_END
 };
 

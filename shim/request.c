@@ -119,7 +119,7 @@ static void fill_request_info(const ftm_request *request)
 	FTM_G(body_fd) = -1;
 }
 
-bool ftm_run_request(const ftm_request *request)
+bool ftm_run_request(void *slot, const ftm_request *request)
 {
 	/* volatile: they are read after a longjmp */
 	volatile bool prepared = false, started = false, sound = true, shut_down = false;
@@ -127,6 +127,9 @@ bool ftm_run_request(const ftm_request *request)
 	zend_try {
 		fill_request_info(request);
 		php_handle_auth_data(ftm_param_value(request, ZEND_STRL("HTTP_AUTHORIZATION")));
+		if (SG(request_info).auth_user) {
+			ftm_rs_request_user(slot, SG(request_info).auth_user);
+		}
 		ftm_ini_from_params(request);
 		prepared = true;
 	} zend_end_try();
@@ -154,6 +157,7 @@ bool ftm_run_request(const ftm_request *request)
 		add_error_header();
 	} zend_end_try();
 
+	ftm_rs_script_ended(slot, zend_memory_peak_usage(true));
 	if (FTM_G(body_fd) >= 0) {
 		close(FTM_G(body_fd));
 		FTM_G(body_fd) = -1;

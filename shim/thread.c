@@ -95,7 +95,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 	zend_first_try {
 		const ftm_request *request;
 		while ((request = ftm_rs_next_request(slot))) {
-			bool sound = ftm_run_request(request);
+			bool sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
 			if (own_umask) {
 				umask(ftm_process_umask);

@@ -3,6 +3,7 @@
 //! Master and pool processes append to the same file, a whole line a write. Until [`start`] has been called, and beside
 //! the file until [`launched`], lines go to stderr.
 
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -82,13 +83,20 @@ pub fn write(level: Level, message: &str) {
 
 /// The local time as `20-Nov-2026 21:39:34`.
 fn timestamp() -> String {
-    let mut out = [0u8; 32];
-    // SAFETY: time(), localtime_r() and strftime() get valid pointers to locals, and the buffer's true size.
+    // SAFETY: a null pointer asks for the result alone.
+    let now = unsafe { libc::time(std::ptr::null_mut()) };
+    local_time(now, c"%d-%b-%Y %H:%M:%S")
+}
+
+/// A Unix time in the server's time zone, in `strftime` format; at most 63 bytes.
+pub fn local_time(at: i64, format: &CStr) -> String {
+    let mut out = [0u8; 64];
+    // SAFETY: localtime_r() and strftime() get valid pointers to locals, the format ends with a NUL, and the length is the
+    // buffer's true size.
     let len = unsafe {
-        let now = libc::time(std::ptr::null_mut());
         let mut tm = std::mem::zeroed();
-        libc::localtime_r(&now, &mut tm);
-        libc::strftime(out.as_mut_ptr().cast(), out.len(), c"%d-%b-%Y %H:%M:%S".as_ptr(), &tm)
+        libc::localtime_r(&at, &mut tm);
+        libc::strftime(out.as_mut_ptr().cast(), out.len(), format.as_ptr(), &tm)
     };
     String::from_utf8_lossy(&out[..len]).into_owned()
 }

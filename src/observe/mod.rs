@@ -1,3 +1,4 @@
 //! What can be seen of the server from outside.
 
 pub mod log;
+pub mod status;

@@ -1,7 +1,7 @@
 //! What the C side calls. Each function fences panics in: none crosses into C. What they may do, and when they are
 //! called, is said in `shim/ftm.h`.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 
@@ -87,6 +87,26 @@ extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request 
         unsafe { running.as_ref() }.show(thread.slot.row());
         Running::view(running)
     })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_request_user(slot: *mut c_void, user: *const c_char) {
+    fence((), || {
+        // SAFETY: C passes on what it was given, and a NUL-terminated string.
+        let (thread, user) = unsafe { (thread(slot), CStr::from_ptr(user)) };
+        thread.slot.row().set_user(user.to_bytes());
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_script_ended(slot: *mut c_void, memory_peak: usize) {
+    fence((), || {
+        // SAFETY: C passes on what it was given.
+        let thread = unsafe { thread(slot) };
+        let memory = memory_peak as u64;
+        thread.slot.row().script_ended(memory);
+        thread.pool.dispatcher.note_memory(memory);
+    });
 }
 
 #[unsafe(no_mangle)]

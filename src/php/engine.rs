@@ -62,6 +62,19 @@ impl Engine {
         (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes().to_vec())
     }
 
+    /// The value of an on/off setting, as PHP reads it: `on`, `yes`, `true` and numbers but 0 are on.
+    pub fn ini_bool(&self, name: &CStr) -> bool {
+        let value = self.ini_string(name).unwrap_or_default();
+        [b"on".as_slice(), b"yes", b"true"].iter().any(|word| value.eq_ignore_ascii_case(word))
+            || value.iter().find(|b| **b != b'0').is_some_and(u8::is_ascii_digit)
+    }
+
+    /// PHP_VERSION, such as 8.2.32.
+    pub fn php_version(&self) -> String {
+        // SAFETY: returns a constant.
+        unsafe { CStr::from_ptr(ffi::ftm_php_version()) }.to_string_lossy().into_owned()
+    }
+
     /// PHP_VERSION_ID, such as 80232.
     pub fn php_version_id(&self) -> u32 {
         // SAFETY: returns a constant.

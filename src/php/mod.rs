@@ -9,5 +9,5 @@ mod script_path;
 mod thread;
 
 pub use engine::{Engine, EngineSettings};
-pub use script_path::PathSettings;
+pub use script_path::{PathSettings, request_uri};
 pub use thread::{PhpPool, ThreadEnd, spawn};

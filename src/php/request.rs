@@ -21,7 +21,6 @@ const MESSAGE_BUFFER: usize = 8 * 1024;
 const SHOWN_METHOD: usize = 15;
 const SHOWN_URI: usize = 127;
 const SHOWN_QUERY: usize = 511;
-const SHOWN_USER: usize = 31;
 const SHOWN_SCRIPT: usize = 255;
 
 /// A request under way, at a fixed address: the C side holds pointers into it. What `view` points to lives in the fields
@@ -108,7 +107,7 @@ impl Running {
             put(&mut shown.method, params.get(b"REQUEST_METHOD"), SHOWN_METHOD);
             put(&mut shown.uri, self._path.script_name.as_deref().map(|name| name.to_bytes()), SHOWN_URI);
             put(&mut shown.query, params.get(b"QUERY_STRING"), SHOWN_QUERY);
-            put(&mut shown.user, params.get(b"REMOTE_USER"), SHOWN_USER);
+            put(&mut shown.user, None, 0); // found out when PHP reads HTTP_AUTHORIZATION
             put(&mut shown.script, self._path.script.as_deref().map(|path| path.to_bytes()), SHOWN_SCRIPT);
             shown.content_length = self.view.content_length.max(0);
         });

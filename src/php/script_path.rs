@@ -59,6 +59,27 @@ impl ScriptPath {
     }
 }
 
+/// SCRIPT_NAME as PHP-FPM would have it, as far as that can be told without looking at files: what the paths of the status
+/// and ping pages are compared with. `None` where no file is named, for which PHP-FPM looks at no further parameter.
+pub fn request_uri<'a>(params: &'a Params, settings: &PathSettings) -> Option<&'a [u8]> {
+    let get = |name: &[u8]| params.get(name).map(c_bytes);
+    let (filename, translated) = (get(b"SCRIPT_FILENAME"), get(b"PATH_TRANSLATED"));
+    let script = filename.or(translated)?;
+    let name = get(b"SCRIPT_NAME");
+    if !settings.fix_pathinfo {
+        return get(b"PATH_INFO").or(name);
+    }
+    let action = translated.is_some_and(|translated| translated != script) && proxy_scheme(script).is_none();
+    get(b"REDIRECT_URL").filter(|_| action).or(name)
+}
+
+/// The length of the scheme with which Apache's mod_proxy_fcgi begins SCRIPT_FILENAME.
+fn proxy_scheme(filename: &[u8]) -> Option<usize> {
+    let schemes = [b"proxy:fcgi://".as_slice(), b"proxy:balancer://"];
+    let begins = |scheme: &&[u8]| filename.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    schemes.into_iter().find(begins).map(<[u8]>::len)
+}
+
 type Bytes = Vec<u8>;
 
 /// A value as C sees it: up to its first NUL.
@@ -163,11 +184,7 @@ impl<'a> Fix<'a> {
     /// `proxy:fcgi://host:port/path?query` and `proxy:balancer://…` become `/path`. True if SCRIPT_FILENAME changed.
     fn strip_proxy_url(&mut self) -> bool {
         let Some(given) = &self.script_filename else { return false };
-        let scheme_len = [b"proxy:fcgi://".as_slice(), b"proxy:balancer://"]
-            .into_iter()
-            .find(|scheme| given.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
-            .map(<[u8]>::len);
-        let Some(scheme_len) = scheme_len else { return false };
+        let Some(scheme_len) = proxy_scheme(given) else { return false };
         let mut path = given.as_slice();
         if let Some(slash) = given[scheme_len..].iter().position(|&b| b == b'/') {
             path = &given[scheme_len + slash..];

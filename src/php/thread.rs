@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use super::ffi;
 use super::request::Running;
 use super::script_path::PathSettings;
-use crate::pool::{Dispatcher, PoolInfo, Slot};
+use crate::pool::{Backlog, Dispatcher, PoolInfo, Slot};
 
 /// What all PHP threads of a pool have in common.
 pub struct PhpPool {
@@ -22,6 +22,8 @@ pub struct PhpPool {
     pub paths: PathSettings,
     /// For the status.
     pub info: PoolInfo,
+    /// Connections that wait in the kernel.
+    pub backlog: Backlog,
 }
 
 /// Why a thread ended.

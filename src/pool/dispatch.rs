@@ -9,10 +9,12 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::slot::{Mail, Slot};
+use super::waits::Waits;
 use crate::server::Request;
 
 /// Hands requests to the slots of a pool.
@@ -22,35 +24,45 @@ pub struct Dispatcher {
     queue_limit: usize,
     space: Notify,
     accepted: AtomicU64,
+    memory_peak: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     idle: Vec<usize>,
-    queue: VecDeque<Arc<Request>>,
+    queue: VecDeque<Queued>,
     queue_max: usize,
     active_max: usize,
+    waits: Waits,
     stopping: bool,
+}
+
+struct Queued {
+    request: Arc<Request>,
+    since: Instant,
 }
 
 /// Figures of the queue and the slots, for the status.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Requests that wait for a slot.
+    /// Requests that wait for a slot, and connections that wait to be accepted.
     pub queue: usize,
-    /// The most that ever waited.
+    /// The most that ever waited, as far as anybody looked at the kernel's part.
     pub queue_max: usize,
     /// Slots that wait for a request.
     pub idle: usize,
     /// The most slots that were ever busy.
     pub active_max: usize,
+    /// How long requests waited for a slot.
+    pub waits: Waits,
 }
 
 impl Dispatcher {
     /// `queue_limit` (`listen.backlog`): with that many requests waiting, [`Dispatcher::wait_space`] waits.
     pub fn new(slots: Vec<Arc<Slot>>, queue_limit: usize) -> Dispatcher {
         let state = Mutex::default();
-        Dispatcher { slots, state, queue_limit, space: Notify::new(), accepted: AtomicU64::new(0) }
+        let (accepted, memory_peak) = (AtomicU64::new(0), AtomicU64::new(0));
+        Dispatcher { slots, state, queue_limit, space: Notify::new(), accepted, memory_peak }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -77,14 +89,33 @@ impl Dispatcher {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// The state of queue and slots.
-    pub fn load(&self) -> Load {
-        let state = self.lock();
+    /// A request took as many bytes of memory.
+    pub fn note_memory(&self, bytes: u64) {
+        self.memory_peak.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// The most bytes that a request has taken.
+    pub fn memory_peak(&self) -> u64 {
+        self.memory_peak.load(Ordering::Relaxed)
+    }
+
+    /// As many slots are busy, counting a request that takes none: see [`super::status`].
+    pub fn note_active(&self, active: usize) {
+        let mut state = self.lock();
+        state.active_max = state.active_max.max(active);
+    }
+
+    /// The state of queue and slots. `backlog`: connections that wait in the kernel, which count as queued.
+    pub fn load(&self, backlog: usize) -> Load {
+        let mut state = self.lock();
+        let queue = state.queue.len() + backlog;
+        state.queue_max = state.queue_max.max(queue);
         Load {
-            queue: state.queue.len(),
+            queue,
             queue_max: state.queue_max,
             idle: state.idle.len(),
             active_max: state.active_max,
+            waits: state.waits,
         }
     }
 
@@ -94,11 +125,12 @@ impl Dispatcher {
         match state.idle.pop() {
             Some(index) => {
                 state.active_max = state.active_max.max(self.slots.len() - state.idle.len());
+                state.waits.add(Duration::ZERO);
                 drop(state);
                 self.slots[index].post(Mail::Request(request));
             }
             None => {
-                state.queue.push_back(request);
+                state.queue.push_back(Queued { request, since: Instant::now() });
                 state.queue_max = state.queue_max.max(state.queue.len());
             }
         }
@@ -107,11 +139,12 @@ impl Dispatcher {
     /// Waits for the next request of `slot`. `None`: the pool stops. Only for the slot's own thread.
     pub fn next(&self, slot: &Slot) -> Option<Arc<Request>> {
         let mut state = self.lock();
-        while let Some(request) = state.queue.pop_front() {
+        while let Some(Queued { request, since }) = state.queue.pop_front() {
             if state.queue.len() + 1 == self.queue_limit {
                 self.space.notify_waiters();
             }
             if !request.aborted() {
+                state.waits.add(since.elapsed());
                 return Some(request);
             }
             // Dropped unrun; its connection is gone or wants END_REQUEST.
@@ -132,7 +165,7 @@ impl Dispatcher {
         }
         request.abort();
         let mut state = self.lock();
-        if let Some(at) = state.queue.iter().position(|queued| Arc::ptr_eq(queued, request)) {
+        if let Some(at) = state.queue.iter().position(|queued| Arc::ptr_eq(&queued.request, request)) {
             state.queue.remove(at);
             drop(state);
             request.finish(&[], &[], 0);
@@ -147,14 +180,16 @@ impl Dispatcher {
         }
     }
 
-    /// Waits while the queue is full.
-    pub async fn wait_space(&self) {
+    /// Waits while the queue is full. True if it was.
+    pub async fn wait_space(&self) -> bool {
+        let mut waited = false;
         loop {
             let space = self.space.notified();
             if self.lock().queue.len() < self.queue_limit {
-                return;
+                return waited;
             }
             space.await;
+            waited = true;
         }
     }
 

@@ -5,17 +5,25 @@
 //!     ── QUIT, or the master is gone ── no more connections ── requests finish ── threads leave ── MSHUTDOWN ── exit
 //! ```
 
+mod backlog;
 mod dispatch;
 mod environment;
+mod pages;
 mod privileges;
 mod process;
 mod row;
 mod slot;
 mod status;
+mod waits;
 
+pub use backlog::Backlog;
 pub use dispatch::Dispatcher;
+pub use pages::Pages;
 pub use privileges::{Identity, find_group, find_user};
 pub use process::{PoolStart, run};
-pub use row::{Row, Shown};
+#[cfg(test)]
+pub use row::{Cpu, State};
+pub use row::{Row, Shown, View};
 pub use slot::Slot;
 pub use status::{PoolInfo, status, status_slot};
+pub use waits::Waits;

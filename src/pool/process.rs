@@ -17,8 +17,10 @@ use tokio::io::Interest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
 
+use super::backlog::Backlog;
 use super::dispatch::Dispatcher;
 use super::environment;
+use super::pages::Pages;
 use super::privileges::{self, Identity};
 use super::slot::Slot;
 use super::status::{self, PoolInfo};
@@ -60,6 +62,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     identity.assume()?;
     environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
 
+    let listener = Arc::new(listener);
     let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
     let slots = (0..pool.max_children as usize).map(|index| Arc::new(Slot::new(index))).collect();
     let php_pool = Arc::new(PhpPool {
@@ -67,8 +70,10 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         max_requests: pool.max_requests.map_or(0, |n| u64::from(n.get())),
         stack_size: privileges::stack_size(pool),
         paths: path_settings(&engine),
-        info: pool_info(pool),
+        info: pool_info(pool, &engine),
+        backlog: Backlog::new(Arc::downgrade(&listener)),
     });
+    let pages = Pages::new(php_pool.clone(), pool, &engine);
     status::publish(php_pool.clone());
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -77,7 +82,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
     let settings = connection_settings(pool, &engine);
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, serve(php_pool, listener, ready, lifeline, settings))?;
+    local.block_on(&runtime, serve(php_pool, listener, ready, lifeline, settings, pages))?;
     drop(local);
     runtime.shutdown_background();
     engine.stop();
@@ -98,7 +103,7 @@ fn path_settings(engine: &Engine) -> PathSettings {
     }
 }
 
-fn pool_info(pool: &Pool) -> PoolInfo {
+fn pool_info(pool: &Pool, engine: &Engine) -> PoolInfo {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     PoolInfo {
         name: CString::new(pool.name.as_str()).unwrap_or_default(),
@@ -108,6 +113,7 @@ fn pool_info(pool: &Pool) -> PoolInfo {
             ProcessManager::Ondemand { .. } => c"ondemand",
         },
         start_time: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        shows_memory_peak: engine.php_version_id() >= 80400,
     }
 }
 
@@ -190,10 +196,11 @@ impl Threads {
 
 async fn serve(
     pool: Arc<PhpPool>,
-    listener: OwnedFd,
+    listener: Arc<OwnedFd>,
     ready: OwnedFd,
     lifeline: OwnedFd,
     settings: ConnectionSettings,
+    pages: Pages,
 ) -> Result<(), String> {
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
@@ -209,7 +216,7 @@ async fn serve(
         threads.boot(slot).map_err(|e| format!("cannot start PHP thread {}: {e}", slot.index()))?;
     }
     let open = Rc::new(OpenConnections::default());
-    let connections = Connections::new(settings, dispatcher.clone(), stopped, open.clone());
+    let connections = Connections::new(settings, dispatcher.clone(), pages, stopped, open.clone());
     let accepting = tokio::task::spawn_local(accept_loop(listener, connections, dispatcher.clone()));
     // Whether the master still listens shows at the lifeline.
     let _ = std::fs::File::from(ready).write_all(b"R");

@@ -1,7 +1,14 @@
 //! A row of the scoreboard: what a slot's thread is doing, for the status page and `fpm_get_status()`.
 
+use std::ffi::CStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
+/// The length at which PHP-FPM cuts the user, in bytes.
+const SHOWN_USER: usize = 31;
 
 /// What a thread is doing. The names shown are PHP-FPM's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +18,44 @@ pub enum State {
     Idle,
     /// Runs a script.
     Running,
+    /// The response has ended; shutdown functions and destructors run, and PHP frees the request's memory.
+    Finishing,
+}
+
+impl State {
+    /// PHP-FPM's name of it.
+    pub fn name(self) -> &'static CStr {
+        match self {
+            State::Idle => c"Idle",
+            State::Running => c"Running",
+            State::Finishing => c"Finishing",
+        }
+    }
+}
+
+/// Processor time that a thread has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cpu {
+    /// In user mode.
+    pub user: Duration,
+    /// In the kernel.
+    pub system: Duration,
+}
+
+impl Cpu {
+    /// What the calling thread has used since it was started.
+    pub fn of_this_thread() -> Cpu {
+        let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else { return Cpu::default() };
+        let duration = |time: TimeVal| {
+            let micros = i128::from(time.tv_sec()) * 1_000_000 + i128::from(time.tv_usec());
+            Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        };
+        Cpu { user: duration(usage.user_time()), system: duration(usage.system_time()) }
+    }
+
+    fn since(self, earlier: Cpu) -> Cpu {
+        Cpu { user: self.user.saturating_sub(earlier.user), system: self.system.saturating_sub(earlier.system) }
+    }
 }
 
 /// What the row shows of a request; kept until the next one.
@@ -22,7 +67,7 @@ pub struct Shown {
     pub uri: Vec<u8>,
     /// QUERY_STRING.
     pub query: Vec<u8>,
-    /// PHP_AUTH_USER.
+    /// Who logged in by Basic authentication (PHP_AUTH_USER), cut to what PHP-FPM shows.
     pub user: Vec<u8>,
     /// The script's file.
     pub script: Vec<u8>,
@@ -45,12 +90,35 @@ pub struct View {
     pub duration: Duration,
     /// The current or last request.
     pub shown: Shown,
+    /// Processor time of the last request that has ended, up to the end of its script.
+    pub cpu: Cpu,
+    /// How long that request was on the thread, up to the end of its script.
+    pub ran: Duration,
+    /// The most memory that it took, in bytes, as PHP's allocator got it from the system.
+    pub memory: u64,
+}
+
+impl View {
+    /// `last request cpu` in percent of one processor; 0 while a request runs, as PHP-FPM has it.
+    pub fn cpu_percent(&self) -> f64 {
+        if self.state != State::Idle || self.ran.is_zero() {
+            return 0.0;
+        }
+        (self.cpu.user + self.cpu.system).as_secs_f64() / self.ran.as_secs_f64() * 100.0
+    }
+
+    /// `last request memory` in bytes; 0 while a request runs, as PHP-FPM has it.
+    pub fn idle_memory(&self) -> u64 {
+        if self.state == State::Idle { self.memory } else { 0 }
+    }
 }
 
 #[derive(Default)]
 struct Data {
     view: View,
     began: Option<Instant>,
+    /// When the thread took the request, and what it had used by then.
+    taken: Option<(Instant, Cpu)>,
     present: bool,
 }
 
@@ -80,20 +148,46 @@ impl Row {
         self.lock().present = false;
     }
 
-    /// A request begins; `fill` writes what is to be shown of it into the row's own buffers.
+    /// A request begins: the thread's own call. `fill` writes what is to be shown of it into the row's own buffers.
     pub fn begin(&self, began: Instant, fill: impl FnOnce(&mut Shown)) {
+        let taken = (Instant::now(), Cpu::of_this_thread());
         let mut data = self.lock();
         data.view.state = State::Running;
         data.view.requests += 1;
         data.began = Some(began);
+        data.taken = Some(taken);
         fill(&mut data.view.shown);
+    }
+
+    /// The request's user became known: who logged in by HTTP's Basic authentication.
+    pub fn set_user(&self, user: &[u8]) {
+        let mut data = self.lock();
+        data.view.shown.user.clear();
+        data.view.shown.user.extend_from_slice(&user[..user.len().min(SHOWN_USER)]);
+    }
+
+    /// The script has ended: the thread's own call. `memory`: its peak in bytes. PHP-FPM takes its figures here, too.
+    pub fn script_ended(&self, memory: u64) {
+        let used = Cpu::of_this_thread();
+        let mut data = self.lock();
+        data.view.state = State::Finishing;
+        data.view.duration = data.began.map(|began| began.elapsed()).unwrap_or_default();
+        if let Some((taken, before)) = data.taken.take() {
+            data.view.ran = taken.elapsed();
+            data.view.cpu = used.since(before);
+        }
+        data.view.memory = memory;
     }
 
     /// The request is over.
     pub fn end(&self) {
         let mut data = self.lock();
+        // Where a fatal error skipped the end of the script.
+        if data.view.state == State::Running {
+            data.view.duration = data.began.map(|began| began.elapsed()).unwrap_or_default();
+        }
+        data.began = None;
         data.view.state = State::Idle;
-        data.view.duration = data.began.take().map(|began| began.elapsed()).unwrap_or_default();
     }
 
     /// The row as it is now; `None` while the slot has no thread.

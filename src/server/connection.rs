@@ -25,7 +25,7 @@ use super::watch::watch;
 use super::wire::{Wire, WireLimits, read_now};
 use super::{BodyEnd, Gone, OpenConnections};
 use crate::observe::log;
-use crate::pool::Dispatcher;
+use crate::pool::{Dispatcher, Pages};
 
 /// Bytes read from a socket at once.
 const READ_BUFFER: usize = 64 * 1024;
@@ -65,6 +65,7 @@ pub struct Connections {
     settings: ConnectionSettings,
     dispatcher: Arc<Dispatcher>,
     buffer: RefCell<Box<[u8]>>,
+    pages: Pages,
     stop: signal::Receiver<bool>,
     open: Rc<OpenConnections>,
 }
@@ -74,11 +75,17 @@ impl Connections {
     pub fn new(
         settings: ConnectionSettings,
         dispatcher: Arc<Dispatcher>,
+        pages: Pages,
         stop: signal::Receiver<bool>,
         open: Rc<OpenConnections>,
     ) -> Rc<Connections> {
         let buffer = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
-        Rc::new(Connections { settings, dispatcher, buffer, stop, open })
+        Rc::new(Connections { settings, dispatcher, buffer, pages, stop, open })
+    }
+
+    /// What is answered without a PHP thread.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// Those that are open.
@@ -316,9 +323,20 @@ impl Connection {
     }
 
     fn params_complete(&mut self, id: u16, params: ftm_fastcgi::Params) {
-        let wire = self.wire.clone();
+        let (wire, shared) = (self.wire.clone(), self.shared.clone());
         let Some(entry) = self.entry(id) else { return };
-        let request = Arc::new(Request::new(id, entry.role, entry.keep_conn, wire, params, entry.begun));
+        let page = shared.pages.find(&params);
+        let request = Arc::new(Request::new(id, entry.role, entry.keep_conn, wire.clone(), params, entry.begun));
+        if let Some(page) = page {
+            // Whatever body it has is dropped as it comes. A client that leaves answers unread gets no more of them.
+            if wire.congested() {
+                request.refuse("503 Service Unavailable");
+            } else {
+                request.reply(&shared.pages.render(&page));
+            }
+            entry.stage = Stage::Dispatched(request);
+            return self.forget_finished();
+        }
         let no_body = request.body().length().is_none() && request.starts_without_body();
         entry.stage = Stage::Buffering(request);
         self.dispatch_if_ready(id, no_body);

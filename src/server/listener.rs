@@ -29,7 +29,7 @@ const RESERVED_DESCRIPTORS: usize = 256;
 
 /// Accepts connections until it is dropped, and the listening socket with it. While the queue of the dispatcher is full, or
 /// descriptors run short, connections wait in the kernel's backlog.
-pub async fn accept_loop(listener: OwnedFd, connections: Rc<Connections>, dispatcher: Arc<Dispatcher>) {
+pub async fn accept_loop(listener: Arc<OwnedFd>, connections: Rc<Connections>, dispatcher: Arc<Dispatcher>) {
     let listener = match watch(listener, Interest::READABLE) {
         Ok(listener) => listener,
         Err(e) => return log::alert!("cannot watch the listening socket: {e}"),
@@ -39,7 +39,9 @@ pub async fn accept_loop(listener: OwnedFd, connections: Rc<Connections>, dispat
     let most = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2);
     let mut complained: Option<Instant> = None;
     loop {
-        dispatcher.wait_space().await;
+        if dispatcher.wait_space().await {
+            connections.pages().note_queue(); // the backlog is at its longest
+        }
         connections.open().wait_below(most).await;
         let Ok(mut guard) = listener.readable().await else { return };
         match accept4(listener.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {

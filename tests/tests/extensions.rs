@@ -276,7 +276,7 @@ fn a_bailout_that_breaks_request_shutdown_off_recycles_the_thread() {
     let fatal = "function left() { echo 'part'; flush(); str_repeat('x', 1 << 29); } left();";
     site.file("break.php", format!("<?php {state} {fatal}"));
     site.file("sound.php", PHP_SOUND);
-    site.file("recycles.php", "<?php echo fpm_get_status()['recycles'];");
+    site.file("recycles.php", "<?php echo ftm_get_status()['recycles'];");
     let pool = log.pool("www").children(1).set("php_admin_value[ftmhooks.bailout]", "OBSERVER");
     let server = Server::start(&site, ServerConfig::pool(pool).ini("display_errors = 0"));
     let mut seen = log.next(0, 3).len();

@@ -34,7 +34,7 @@ fn site() -> Site {
     let site = Site::new();
     site.file("work.php", WORK);
     site.file("part.php", PART);
-    site.file("recycles.php", "<?php echo fpm_get_status()['recycles'];");
+    site.file("recycles.php", "<?php echo ftm_get_status()['recycles'];");
     site.file("sound.php", PHP_SOUND);
     site
 }

@@ -186,7 +186,7 @@ fn what_is_acted_on_is_not_named() {
             Type::Bool | Type::Map { flag: true } => "no",
             Type::Choice { choices, .. } => choices[choices.len() - 1].name,
             Type::Size | Type::Rate => "3M",
-            _ if directive.name == "chdir" || directive.name == "prefix" => "/srv/www",
+            _ if ["chdir", "prefix", "pm.status_path", "ping.path"].contains(&directive.name) => "/srv/www",
             _ => "7",
         };
         let text = file(directive, &line(directive, value));

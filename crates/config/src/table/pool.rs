@@ -69,14 +69,14 @@ table! { Pool, Pool;
         "Time after which pm = ondemand ends an idle PHP thread.";
     PmMaxRequests = "pm.max_requests": Type::Integer, "0", yes,
         "Requests after which a PHP thread is replaced by a fresh one, against leaks. 0: never.";
-    PmStatusPath = "pm.status_path": Type::Text, -, no,
+    PmStatusPath = "pm.status_path": Type::Text, -, yes,
         "SCRIPT_NAME that answers with the pool's status. Unset: none does.";
     PmStatusListen = "pm.status_listen": Type::Text, -, no,
         "Further address that answers status requests even while the pool is busy.";
-    PingPath = "ping.path": Type::Text, -, no,
+    PingPath = "ping.path": Type::Text, -, yes,
         "SCRIPT_NAME that answers with ping.response, to see whether the pool is alive. Unset: \
          none does.";
-    PingResponse = "ping.response": Type::Text, "pong", no,
+    PingResponse = "ping.response": Type::Text, "pong", yes,
         "Body of the answer to ping.path.";
     AccessLog = "access.log": Type::Path, -, no,
         "File with a line for each request.";

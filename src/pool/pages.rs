@@ -1,0 +1,145 @@
+//! The status page and the ping page (`pm.status_path`, `ping.path`), answered by the main thread: they work while every
+//! PHP thread is busy, and their clients wait for nothing.
+//!
+//! Their paths are compared with SCRIPT_NAME, and they go before any script of that name. Headers and bodies are
+//! PHP-FPM's. No PHP runs for them: of php.ini only `default_charset`, `default_mimetype`, `expose_php` and `cgi.nph` act,
+//! as the pool has them.
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use ftm_config::Pool;
+use ftm_fastcgi::Params;
+
+use super::status::{self, Asker};
+use crate::observe::status::{Keys, Query, render};
+use crate::php::{Engine, PathSettings, PhpPool, request_uri};
+
+const NO_CACHE: [&str; 2] =
+    ["Expires: Thu, 01 Jan 1970 00:00:00 GMT", "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"];
+
+/// The pages of a pool.
+pub struct Pages {
+    pool: Arc<PhpPool>,
+    status_path: Option<String>,
+    ping: Option<(String, Vec<u8>)>,
+    paths: PathSettings,
+    keys: Keys,
+    headers: Headers,
+}
+
+/// A page that a request asks for.
+pub struct Page {
+    kind: Kind,
+    /// HEAD: no body.
+    head_only: bool,
+}
+
+enum Kind {
+    Ping,
+    Status(Query),
+}
+
+impl Pages {
+    /// The pages that `config` names.
+    pub fn new(pool: Arc<PhpPool>, config: &Pool, engine: &Engine) -> Pages {
+        Pages {
+            status_path: config.status_path.clone(),
+            ping: config.ping.as_ref().map(|ping| (ping.path.clone(), ping.response.as_bytes().to_vec())),
+            paths: pool.paths.clone(),
+            keys: if engine.php_version_id() >= 80400 { Keys::Whole } else { Keys::Beginnings },
+            headers: Headers::of(engine),
+            pool,
+        }
+    }
+
+    /// The page that a request with these parameters asks for, if it does.
+    pub fn find(&self, params: &Params) -> Option<Page> {
+        if self.status_path.is_none() && self.ping.is_none() {
+            return None;
+        }
+        // PHP-FPM answers a request without a method before it looks for a page.
+        let method = params.get(b"REQUEST_METHOD")?;
+        let uri = request_uri(params, &self.paths)?;
+        let kind = if self.ping.as_ref().is_some_and(|(path, _)| path.as_bytes() == uri) {
+            Kind::Ping
+        } else if self.status_path.as_ref().is_some_and(|path| path.as_bytes() == uri) {
+            Kind::Status(Query::parse(params.get(b"QUERY_STRING").unwrap_or_default(), self.keys))
+        } else {
+            return None;
+        };
+        Some(Page { kind, head_only: method == b"HEAD" })
+    }
+
+    /// The whole response, headers and body.
+    pub fn render(&self, page: &Page) -> Vec<u8> {
+        match (&page.kind, page.head_only) {
+            (Kind::Ping, head_only) => {
+                let head = self.headers.block(&[&self.headers.content_type("text/plain"), NO_CACHE[0], NO_CACHE[1]]);
+                let body = self.ping.as_ref().map(|(_, response)| response.as_slice()).filter(|_| !head_only);
+                [&head, body.unwrap_or_default()].concat()
+            }
+            // PHP-FPM answers HEAD before it knows the format, so the type is PHP's default one.
+            (Kind::Status(_), true) => {
+                let default = self.headers.default_type.as_deref().unwrap_or_default();
+                self.headers.block(&[NO_CACHE[0], NO_CACHE[1], default])
+            }
+            (Kind::Status(query), false) => {
+                let snapshot = status::snapshot(&self.pool, Asker::StatusPage, query.full);
+                let content_type = self.headers.content_type(query.format.media_type());
+                let mut page = self.headers.block(&[NO_CACHE[0], NO_CACHE[1], &content_type]);
+                page.extend_from_slice(&render(&snapshot, *query));
+                page
+            }
+        }
+    }
+
+    /// Takes the present length of the queue into its maximum.
+    pub fn note_queue(&self) {
+        status::load(&self.pool);
+    }
+}
+
+/// What php.ini says of headers.
+struct Headers {
+    nph: bool,
+    powered_by: Option<String>,
+    charset: Option<String>,
+    /// The header for a response whose type nobody set.
+    default_type: Option<String>,
+}
+
+impl Headers {
+    fn of(engine: &Engine) -> Headers {
+        let text = |name| engine.ini_string(name).map(|value| String::from_utf8_lossy(&value).into_owned());
+        let charset = text(c"default_charset");
+        let default_type = text(c"default_mimetype").map(|mime| match &charset {
+            Some(charset) if is_text(&mime) => format!("Content-type: {mime}; charset={charset}"),
+            _ => format!("Content-type: {mime}"),
+        });
+        let powered_by = engine.ini_bool(c"expose_php").then(|| format!("X-Powered-By: PHP/{}", engine.php_version()));
+        Headers { nph: engine.ini_bool(c"cgi.nph"), powered_by, charset, default_type }
+    }
+
+    /// The header for a media type, as PHP rewrites it: text gets the default charset, and the name another case with it.
+    fn content_type(&self, media_type: &str) -> String {
+        match &self.charset {
+            Some(charset) if is_text(media_type) => format!("Content-type: {media_type};charset={charset}"),
+            _ => format!("Content-Type: {media_type}"),
+        }
+    }
+
+    /// The header block; empty lines are left out.
+    fn block(&self, lines: &[&str]) -> Vec<u8> {
+        let status = if self.nph { "Status: 200 OK" } else { "" };
+        let first = [status, self.powered_by.as_deref().unwrap_or_default()];
+        let lines = first.iter().chain(lines).filter(|line| !line.is_empty());
+        let mut block: String = lines.map(|line| format!("{line}\r\n")).collect();
+        block.push_str("\r\n");
+        block.into_bytes()
+    }
+}
+
+fn is_text(media_type: &str) -> bool {
+    media_type.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("text/"))
+}
