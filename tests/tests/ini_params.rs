@@ -11,7 +11,7 @@ fn functions_site() -> Site {
     site.file("exec.php", "<?php echo function_exists('exec') ? exec('echo executed') : 'no such function';");
     site.file("calls.php", "<?php try { echo exec('echo executed'); } catch (Error $e) { echo $e->getMessage(); }");
     site.file("kept.php", "<?php echo opcache_is_script_cached(__DIR__ . '/calls.php') ? 'on' : 'off';");
-    site.file("recycles.php", "<?php echo fpm_get_status()['recycles'];");
+    site.file("recycles.php", "<?php echo ftm_get_status()['recycles'];");
     site
 }
 
