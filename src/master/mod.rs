@@ -67,7 +67,8 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
     }
     let mut launch = None;
     if config.global.daemonize {
-        // What fails from here on makes the process that was started exit with 70: its Reporter is dropped.
+        // What fails from here on makes the process that was started exit with 70: its Reporter is dropped, at the end of
+        // this function, when the reason stands in the log.
         match daemon::daemonize() {
             Ok(reporter) => launch = Some(reporter),
             Err(e) => return failed(&format!("failed to daemonize: {e}")),
@@ -78,7 +79,7 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
         return failed(&message);
     }
     let bound = sockets::check_root(&config, cli.allow_root).and_then(|()| sockets::bind_all(&config));
-    let code = match bound.and_then(|pools| launched(&config, pools, engine, launch)) {
+    let code = match bound.and_then(|pools| launched(&config, pools, engine, &mut launch)) {
         Ok(code) => code,
         Err(message) => failed(&message),
     };
@@ -178,7 +179,7 @@ fn launched(
     config: &Config,
     pools: Vec<PoolSocket>,
     engine: EngineSettings,
-    launch: Option<daemon::Reporter>,
+    launch: &mut Option<daemon::Reporter>,
 ) -> Result<i32, String> {
     let mut events = Events::watch().map_err(|e| format!("cannot watch for signals: {e}"))?;
     if let Some(path) = &config.global.pid {
@@ -186,7 +187,7 @@ fn launched(
             .map_err(|e| format!("Unable to write the PID file {}: {e}", path.display()))?;
     }
     // Before the first fork, or pool processes would hold the other end of the pipe too.
-    if let Some(launch) = launch {
+    if let Some(launch) = launch.take() {
         launch.success();
     }
     let mut children = Children::new(pools, engine);
