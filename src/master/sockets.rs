@@ -23,14 +23,7 @@ use crate::pool::{Identity, find_group, find_user};
 /// PHP-FPM's message for the first that cannot be bound.
 pub fn bind_all(config: &Config) -> Result<Vec<PoolSocket>, String> {
     check_names(config)?;
-    config
-        .pools
-        .iter()
-        .map(|pool| {
-            let socket = bind(pool).map_err(|e| format!("[pool {}] {e}", pool.name))?;
-            Ok(PoolSocket { pool: pool.clone(), socket })
-        })
-        .collect()
+    config.pools.iter().map(|pool| Ok(PoolSocket { pool: pool.clone(), socket: bind(pool)? })).collect()
 }
 
 /// Whether all users and groups that the pools name exist.
@@ -123,7 +116,8 @@ fn bind_tcp(address: SocketAddr) -> std::io::Result<Socket> {
 
 fn bind_unix(path: &Path, pool: &Pool) -> Result<Socket, String> {
     let listen = &pool.listen;
-    let access = Access::of(pool)?;
+    let in_pool = |e: String| format!("[pool {}] {e}", pool.name);
+    let access = Access::of(pool).map_err(in_pool)?;
     if UnixStream::connect(path).is_ok() {
         return Err(format!("Another FPM instance seems to already listen on {}", path.display()));
     }
@@ -137,7 +131,7 @@ fn bind_unix(path: &Path, pool: &Pool) -> Result<Socket, String> {
     let bound = socket.bind(&address);
     umask(before);
     bound.map_err(failed)?;
-    access.apply(path)?;
+    access.apply(path).map_err(in_pool)?;
     Ok(socket)
 }
 

@@ -66,9 +66,8 @@ impl Identity {
         let (uid, user) = find_user(name)?;
         let gid = match &pool.group {
             Some(group) => find_group(group)?,
-            None => user.as_ref().map(|user| user.gid).ok_or_else(|| {
-                format!("user '{name}' has no entry in the user database, so its group must be given: group = …")
-            })?,
+            // A number that no user has keeps our group, which is root's: check_root() refuses that unless it was allowed.
+            None => user.as_ref().map_or(Gid::effective(), |user| user.gid),
         };
         let groups = match &user {
             Some(user) => {

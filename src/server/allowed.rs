@@ -17,34 +17,42 @@ const REFUSALS_INTERVAL: Duration = Duration::from_secs(10);
 /// The addresses that may connect to a TCP listener.
 pub struct AllowedClients {
     addresses: Vec<IpAddr>,
+    /// What is named and no address; taken when it has been logged.
+    wrong: Cell<Option<Vec<String>>>,
     since: Cell<Instant>,
     refused: Cell<u32>,
 }
 
 impl AllowedClients {
-    /// Those that the configuration names. What is no address is logged; where nothing else is named, everybody is
-    /// refused. `None`: everybody may connect, as to every socket file, which has an owner and a mode.
+    /// Those that the configuration names; where nothing that is named is an address, everybody is refused. `None`:
+    /// everybody may connect, as to every socket file, which has an owner and a mode.
     pub fn of(listen: &Listen) -> Option<AllowedClients> {
-        let clients = listen.allowed_clients.as_ref()?;
-        if !matches!(listen.address, ListenAddress::Tcp { .. }) {
-            return None;
-        }
-        for wrong in &clients.wrong {
-            log::error!("Wrong IP address '{wrong}' in listen.allowed_clients");
-        }
-        if clients.addresses.is_empty() {
-            log::error!("There are no allowed addresses");
-        }
-        Some(AllowedClients::new(&clients.addresses))
+        let clients =
+            listen.allowed_clients.as_ref().filter(|_| matches!(listen.address, ListenAddress::Tcp { .. }))?;
+        Some(AllowedClients::new(&clients.addresses, clients.wrong.clone()))
     }
 
-    fn new(addresses: &[IpAddr]) -> AllowedClients {
+    fn new(addresses: &[IpAddr], wrong: Vec<String>) -> AllowedClients {
         let addresses = addresses.iter().map(IpAddr::to_canonical).collect();
-        AllowedClients { addresses, since: Cell::new(Instant::now()), refused: Cell::new(0) }
+        let wrong = Cell::new(Some(wrong));
+        AllowedClients { addresses, wrong, since: Cell::new(Instant::now()), refused: Cell::new(0) }
+    }
+
+    /// Logs what is no address, once: with the first connection, so that it stands behind the lines of the start and before
+    /// the first refusal, as under PHP-FPM.
+    fn report(&self) {
+        let Some(wrong) = self.wrong.take() else { return };
+        for name in wrong {
+            log::error!("Wrong IP address '{name}' in listen.allowed_clients");
+        }
+        if self.addresses.is_empty() {
+            log::error!("There are no allowed addresses");
+        }
     }
 
     /// Whether whoever is at the other end of this connection may stay; logged if not.
     pub fn admit(&self, connection: impl AsFd) -> bool {
+        self.report();
         let peer = SockRef::from(&connection).peer_addr().ok().and_then(|peer| peer.as_socket());
         // Without a peer, it has left already.
         let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else { return false };
@@ -82,7 +90,7 @@ mod tests {
     #[test]
     fn addresses_are_compared_whole_and_in_either_form() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let clients = AllowedClients::new(&[ip("192.0.2.1"), ip("2001:db8::1"), ip("::ffff:192.0.2.9")]);
+        let clients = AllowedClients::new(&[ip("192.0.2.1"), ip("2001:db8::1"), ip("::ffff:192.0.2.9")], Vec::new());
         for (peer, allowed) in [
             ("192.0.2.1", true),
             ("::ffff:192.0.2.1", true),
@@ -99,6 +107,6 @@ mod tests {
         ] {
             assert_eq!(clients.allows(ip(peer)), allowed, "{peer}");
         }
-        assert!(!AllowedClients::new(&[]).allows(ip("127.0.0.1")), "nobody named, nobody in");
+        assert!(!AllowedClients::new(&[], Vec::new()).allows(ip("127.0.0.1")), "nobody named, nobody in");
     }
 }

@@ -239,6 +239,32 @@ fn pools_can_be_traced_by_their_user_only_if_dumpable() {
     }
 }
 
+/// The numbers of a line of /proc/PID/status.
+fn status(pid: u32, name: &str) -> Vec<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("that line");
+    line.split_whitespace().map(|number| number.parse().expect("a number")).collect()
+}
+
+#[test]
+fn users_may_be_numbers_that_nobody_has() {
+    if not_root() {
+        return;
+    }
+    let site = Site::new();
+    site.file("hello.php", "<?php echo 'hello';");
+    let pool = || PoolConfig::new("www").set("user", "54321");
+    // Without a group it stays root's, which the harness allows by -R.
+    for (pool, group) in [(pool().set("group", "54322"), 54322), (pool().unset("group"), 0)] {
+        let server = Server::start(&site, ServerConfig::pool(pool));
+        assert_eq!(server.get("/hello.php").text(), "hello");
+        for pid in server.workers() {
+            assert_eq!((status(pid, "Uid:"), status(pid, "Gid:")), (vec![54321; 4], vec![group; 4]));
+            assert_eq!(status(pid, "Groups:"), [group]);
+        }
+    }
+}
+
 #[test]
 fn a_new_error_log_is_its_owners_alone() {
     let site = Site::new();
