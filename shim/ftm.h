@@ -79,6 +79,7 @@ typedef struct ftm_engine_config {
 	const char *disable_classes;
 	const char *const *limit_extensions; /* NULL-terminated (security.limit_extensions); NULL: every extension runs */
 	bool wall_clock;                /* max_execution_clock = wall */
+	const char *directory;          /* where requests begin, if the process goes there after this start; NULL: where it is */
 } ftm_engine_config;
 
 /* ---- Rust calls C ------------------------------------------------------------------------------------------- */

@@ -78,6 +78,10 @@ static void serve(const ftm_request *request)
 	if (!SG(request_info).request_method) {
 		return; /* not HTTP over FastCGI: an empty answer, as PHP-FPM gives */
 	}
+	if (ftm_config.directory) {
+		/* PHP took the directory at its start for the one that requests begin in. */
+		(void) VCWD_CHDIR(ftm_config.directory);
+	}
 	if (!SG(request_info).path_translated) {
 		ftm_message(FTM_DEBUG, "Primary script unknown");
 		refuse(404, "File not found.\n");

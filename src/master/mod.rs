@@ -8,6 +8,8 @@
 //!                        QUIT: pools finish ── TERM, INT: pools end ── exiting <────┘
 //! ```
 
+mod access;
+mod acl;
 mod children;
 mod daemon;
 mod events;
@@ -17,15 +19,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ftm_config::{Config, Diagnostic, ErrorLog, LoadOptions, Pool};
+use ftm_config::{Config, Diagnostic, ErrorLog, Global, LoadOptions, Pool};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Uid, getpid};
 
 use crate::PHP_PREFIX;
 use crate::cli::{Cli, exit};
-use crate::observe::log;
+use crate::observe::{log, reason};
 use crate::php::EngineSettings;
-use crate::pool;
+use crate::pool::{self, limits};
 use children::Children;
 use events::{Event, Events};
 
@@ -60,6 +62,9 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
     };
     let to_file = config.global.daemonize || !(cli.force_stderr || log::stderr_is_terminal());
     log::start(config.global.log_level, to_file.then_some(file).flatten());
+    if let Err(message) = limit(&config.global) {
+        return failed(&message);
+    }
     let mut launch = None;
     if config.global.daemonize {
         // What fails from here on makes the process that was started exit with 70, when the Reporter is dropped: after
@@ -70,6 +75,9 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
         }
     }
     daemon::keep_descriptors_from_children();
+    if let Err(message) = prioritize(&config.global) {
+        return failed(&message);
+    }
     let bound = sockets::check_root(&config, cli.allow_root).and_then(|()| sockets::bind_all(&config));
     let code = match bound.and_then(|pools| launched(&config, pools, engine, &mut launch)) {
         Ok(code) => code,
@@ -147,6 +155,22 @@ fn open_error_log(config: &Config) -> Result<Option<std::fs::File>, String> {
         ErrorLog::File(path) => {
             log::open(path).map(Some).map_err(|e| format!("failed to open error_log ({}): {e}", path.display()))
         }
+    }
+}
+
+/// `rlimit_files` and `rlimit_core` of the master, which pools inherit.
+fn limit(global: &Global) -> Result<(), String> {
+    global.rlimit_files.map_or(Ok(()), |most| limits::files(most.get()))?;
+    global.rlimit_core.map_or(Ok(()), limits::core)
+}
+
+/// `process.priority` of the master, which pools inherit. It was said that another user's than root's is ignored.
+fn prioritize(global: &Global) -> Result<(), String> {
+    match global.process_priority.filter(|_| Uid::effective().is_root()) {
+        Some(nice) => {
+            limits::priority(nice).map_err(|e| format!("Unable to set priority for the master process: {}", reason(&e)))
+        }
+        None => Ok(()),
     }
 }
 

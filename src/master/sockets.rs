@@ -6,13 +6,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use ftm_config::{Config, Listen, ListenAddress};
+use ftm_config::{Config, Listen, ListenAddress, Pool};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Uid, chown};
+use nix::unistd::Uid;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::PoolSocket;
-use crate::observe::log;
+use super::access::Access;
+use crate::observe::{log, reason};
 use crate::pool::{Identity, find_group, find_user};
 
 /// Binds the socket of each pool.
@@ -22,14 +23,7 @@ use crate::pool::{Identity, find_group, find_user};
 /// PHP-FPM's message for the first that cannot be bound.
 pub fn bind_all(config: &Config) -> Result<Vec<PoolSocket>, String> {
     check_names(config)?;
-    config
-        .pools
-        .iter()
-        .map(|pool| {
-            let socket = bind(&pool.listen).map_err(|e| format!("[pool {}] {e}", pool.name))?;
-            Ok(PoolSocket { pool: pool.clone(), socket })
-        })
-        .collect()
+    config.pools.iter().map(|pool| Ok(PoolSocket { pool: pool.clone(), socket: bind(pool)? })).collect()
 }
 
 /// Whether all users and groups that the pools name exist.
@@ -66,10 +60,11 @@ pub fn check_root(config: &Config, allowed: bool) -> Result<(), String> {
     }
 }
 
-fn bind(listen: &Listen) -> Result<OwnedFd, String> {
+fn bind(pool: &Pool) -> Result<OwnedFd, String> {
+    let listen = &pool.listen;
     let failed = |e: std::io::Error| cannot_bind(listen, &e);
     let socket = match &listen.address {
-        ListenAddress::Unix(path) => bind_unix(path, listen)?,
+        ListenAddress::Unix(path) => bind_unix(path, pool)?,
         ListenAddress::Tcp { host: None, port } => match bind_tcp((Ipv6Addr::UNSPECIFIED, *port).into()) {
             Ok(socket) => socket,
             Err(_) => {
@@ -92,10 +87,7 @@ fn bind(listen: &Listen) -> Result<OwnedFd, String> {
 
 /// PHP-FPM's words.
 fn cannot_bind(listen: &Listen, e: &std::io::Error) -> String {
-    let text = e.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let code = e.raw_os_error().map_or(String::new(), |code| format!(" ({code})"));
-    format!("unable to bind listening socket for address '{}': {text}{code}", listen.name.display())
+    format!("unable to bind listening socket for address '{}': {}", listen.name.display(), reason(e))
 }
 
 fn first_bound(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<Socket> {
@@ -122,7 +114,10 @@ fn bind_tcp(address: SocketAddr) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-fn bind_unix(path: &Path, listen: &Listen) -> Result<Socket, String> {
+fn bind_unix(path: &Path, pool: &Pool) -> Result<Socket, String> {
+    let listen = &pool.listen;
+    let in_pool = |e: String| format!("[pool {}] {e}", pool.name);
+    let access = Access::of(pool).map_err(in_pool)?;
     if UnixStream::connect(path).is_ok() {
         return Err(format!("Another FPM instance seems to already listen on {}", path.display()));
     }
@@ -136,11 +131,7 @@ fn bind_unix(path: &Path, listen: &Listen) -> Result<Socket, String> {
     let bound = socket.bind(&address);
     umask(before);
     bound.map_err(failed)?;
-    let owner = listen.owner.as_deref().map(find_user).transpose()?.map(|(uid, _)| uid);
-    let group = listen.group.as_deref().map(find_group).transpose()?;
-    if owner.is_some() || group.is_some() {
-        chown(path, owner, group).map_err(|e| format!("failed to chown() the socket '{}': {e}", path.display()))?;
-    }
+    access.apply(path).map_err(in_pool)?;
     Ok(socket)
 }
 

@@ -7,6 +7,7 @@ use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,13 +25,14 @@ fn sink() -> MutexGuard<'static, Sink> {
     SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens the log file, for appending.
+/// Opens the log file, for appending. A new one is the master's alone to read, as under PHP-FPM: what one pool logs is
+/// none of another's business.
 ///
 /// # Errors
 ///
 /// The file cannot be created or opened for writing.
 pub fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 /// From now on lines of at least `level` go to `file`, and to stderr too until [`launched`].
@@ -57,8 +59,15 @@ pub fn descriptor() -> io::Result<OwnedFd> {
     }
 }
 
-/// Lines go to `fd` from now on: for a pool process, whose stderr scripts may write to.
+unsafe extern "C" {
+    fn tzset();
+}
+
+/// Lines go to `fd` from now on: for a pool process, whose stderr scripts may write to. Their time zone is that of this
+/// moment: the pool may lose the variable TZ, or /etc/localtime to a chroot.
 pub fn redirect(fd: OwnedFd) {
+    // SAFETY: a forked process has one thread, so nobody else reads the environment or the time zone.
+    unsafe { tzset() };
     let mut sink = sink();
     sink.file = Some(File::from(fd));
     sink.stderr = false;

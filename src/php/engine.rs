@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::marker::PhantomData;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 use std::ptr;
 
 use ftm_config::PhpValue;
@@ -26,6 +27,8 @@ pub struct EngineSettings {
     pub limit_extensions: Vec<OsString>,
     /// `max_execution_clock = wall`.
     pub wall_clock: bool,
+    /// The directory that requests begin in, if this process goes there after the start of PHP.
+    pub directory: Option<PathBuf>,
 }
 
 /// PHP, started in this process. It stays on the thread that started it.
@@ -128,6 +131,7 @@ fn config(settings: &EngineSettings) -> Result<*const ffi::ftm_engine_config, St
             leak_list(settings.limit_extensions.iter().map(OsString::as_os_str))?
         },
         wall_clock: settings.wall_clock,
+        directory: leak_option(settings.directory.as_ref().map(|dir| dir.as_os_str()))?,
     };
     Ok(Box::leak(Box::new(config)))
 }

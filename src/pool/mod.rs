@@ -1,13 +1,15 @@
 //! A pool process: PHP, its threads, and the main thread that feeds them.
 //!
 //! ```text
-//!  forked by the master ── PHP's MINIT ── privileges dropped ── threads booted ── ready ── serving
+//!  forked by the master ── PHP's MINIT ── confined, privileges dropped ── threads booted ── ready ── serving
 //!     ── QUIT, or the master is gone ── no more connections ── requests finish ── threads leave ── MSHUTDOWN ── exit
 //! ```
 
 mod backlog;
+mod confinement;
 mod dispatch;
 mod environment;
+pub mod limits;
 mod pages;
 mod privileges;
 mod process;

@@ -1,21 +1,22 @@
-//! User, group and limits of a pool process.
+//! User and groups of a pool process, and the stacks of its threads.
 
 use std::ffi::CString;
 
 use ftm_config::Pool;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{Gid, Group, Uid, User, chdir, initgroups, setgid, setuid};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, setgid, setgroups, setuid};
 
-/// The most descriptors that a pool process allows itself by default: one per connection, beside those of scripts. Not
-/// more, because programs that scripts start may close all possible descriptors one by one.
-const DESCRIPTORS: u64 = 65_536;
+use crate::observe::reason;
 
 /// Who the pool runs as.
 pub struct Identity {
     uid: Uid,
     gid: Gid,
-    /// The user's entry, where there is one: for USER, HOME and the supplementary groups.
+    /// The user's entry, where there is one: for USER and HOME.
     pub user: Option<User>,
+    /// The supplementary groups to take on. Looked up with the user: a chroot's own /etc/group, which the pool's user
+    /// may be able to write, has no say in them.
+    groups: Vec<Gid>,
     change: bool,
 }
 
@@ -57,21 +58,26 @@ impl Identity {
     ///
     /// There is no such user or group.
     pub fn of(pool: &Pool) -> Result<Identity, String> {
-        let own = || User::from_uid(Uid::effective()).ok().flatten();
-        if !Uid::effective().is_root() {
-            return Ok(Identity { uid: Uid::effective(), gid: Gid::effective(), user: own(), change: false });
-        }
-        let Some(name) = &pool.user else {
-            return Ok(Identity { uid: Uid::effective(), gid: Gid::effective(), user: own(), change: false });
+        let Some(name) = pool.user.as_ref().filter(|_| Uid::effective().is_root()) else {
+            let (uid, gid) = (Uid::effective(), Gid::effective());
+            let user = User::from_uid(uid).ok().flatten();
+            return Ok(Identity { uid, gid, user, groups: Vec::new(), change: false });
         };
         let (uid, user) = find_user(name)?;
         let gid = match &pool.group {
             Some(group) => find_group(group)?,
-            None => user.as_ref().map(|user| user.gid).ok_or_else(|| {
-                format!("user '{name}' has no entry in the user database, so its group must be given: group = …")
-            })?,
+            // A number that no user has keeps our group, which is root's: check_root() refuses that unless it was allowed.
+            None => user.as_ref().map_or(Gid::effective(), |user| user.gid),
         };
-        Ok(Identity { uid, gid, user, change: true })
+        let groups = match &user {
+            Some(user) => {
+                let name = CString::new(user.name.as_str()).map_err(|e| e.to_string())?;
+                getgrouplist(&name, gid)
+                    .map_err(|e| format!("cannot get the groups of user '{}': {}", user.name, reason(&e.into())))?
+            }
+            None => vec![gid],
+        };
+        Ok(Identity { uid, gid, user, groups, change: true })
     }
 
     /// Whether the user or the group is root.
@@ -88,34 +94,11 @@ impl Identity {
         if !self.change {
             return Ok(());
         }
-        let failed = |what: &str, e: nix::Error| format!("failed to {what}: {e}");
+        let failed = |what: &str, e: nix::Error| format!("failed to {what}: {}", reason(&e.into()));
         setgid(self.gid).map_err(|e| failed(&format!("setgid({})", self.gid), e))?;
-        if let Some(user) = &self.user {
-            let name = CString::new(user.name.as_str()).map_err(|e| e.to_string())?;
-            initgroups(&name, self.gid).map_err(|e| failed(&format!("initgroups({}, {})", user.name, self.gid), e))?;
-        } else {
-            nix::unistd::setgroups(&[self.gid]).map_err(|e| failed("setgroups()", e))?;
-        }
+        setgroups(&self.groups).map_err(|e| failed("setgroups()", e))?;
         setuid(self.uid).map_err(|e| failed(&format!("setuid({})", self.uid), e))
     }
-}
-
-/// Descriptors for connections; `chdir`.
-///
-/// # Errors
-///
-/// Which step the system refused.
-pub fn limits_and_directory(pool: &Pool) -> Result<(), String> {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard.min(DESCRIPTORS)
-    {
-        setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS), hard)
-            .map_err(|e| format!("failed to raise the limit of descriptors: {e}"))?;
-    }
-    if let Some(dir) = &pool.chdir {
-        chdir(dir.as_path()).map_err(|e| format!("failed to chdir({}): {e}", dir.display()))?;
-    }
-    Ok(())
 }
 
 /// The size of a PHP thread's stack: `thread_stack_size`, else what the main thread would have had.

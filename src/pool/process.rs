@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
 
 use super::backlog::Backlog;
+use super::confinement;
 use super::dispatch::Dispatcher;
 use super::environment;
 use super::pages::Pages;
@@ -26,7 +27,9 @@ use super::slot::Slot;
 use super::status::{self, PoolInfo};
 use crate::observe::log;
 use crate::php::{self, Engine, EngineSettings, PathSettings, PhpPool, ThreadEnd};
-use crate::server::{ConnectionSettings, Connections, OpenConnections, WireLimits, accept_loop, watch};
+use crate::server::{
+    AllowedClients, ConnectionSettings, Connections, Listener, OpenConnections, WireLimits, accept_loop, watch,
+};
 
 /// A thread that cannot be started is tried again after this.
 const SPAWN_RETRY: Duration = Duration::from_secs(1);
@@ -55,15 +58,16 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         values: pool.php_values.clone(),
         limit_extensions: pool.limit_extensions.clone(),
         wall_clock: pool.max_execution_clock == ExecutionClock::Wall,
+        directory: confinement::directory(pool),
         ..engine
     })?;
     let identity = Identity::of(pool)?;
-    privileges::limits_and_directory(pool)?;
-    identity.assume()?;
+    // Out of reach in another root.
+    let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
+    confinement::enter(pool, &identity)?;
     environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
 
     let listener = Arc::new(listener);
-    let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
     let slots = (0..pool.max_children as usize).map(|index| Arc::new(Slot::new(index))).collect();
     let php_pool = Arc::new(PhpPool {
         dispatcher: Arc::new(Dispatcher::new(slots, backlog)),
@@ -82,6 +86,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
     let settings = connection_settings(pool, &engine);
     let local = tokio::task::LocalSet::new();
+    let clients = AllowedClients::of(&pool.listen);
+    let listener = Listener { socket: listener, clients };
     local.block_on(&runtime, serve(php_pool, listener, ready, lifeline, settings, pages))?;
     drop(local);
     runtime.shutdown_background();
@@ -196,7 +202,7 @@ impl Threads {
 
 async fn serve(
     pool: Arc<PhpPool>,
-    listener: Arc<OwnedFd>,
+    listener: Listener,
     ready: OwnedFd,
     lifeline: OwnedFd,
     settings: ConnectionSettings,

@@ -93,23 +93,28 @@ impl Connections {
         &self.open
     }
 
-    /// Serves a connected, non-blocking socket until it ends.
-    pub async fn serve(self: Rc<Self>, socket: OwnedFd) {
-        let _open = self.open.enter();
-        let wire = Arc::new(Wire::new(socket, self.settings.wire));
-        let mut connection = Connection {
-            decoder: Decoder::new(self.settings.limits),
-            entries: Vec::new(),
-            wire,
-            accepted: Instant::now(),
-            spoken: false,
-            read_closed: false,
-            shared: self,
-        };
-        if let Err(e) = connection.run().await {
-            log::warning!("connection closed: {e}");
+    /// Serves a connected, non-blocking socket until it ends. It counts as open from now on, not from the future's first
+    /// turn: many may be accepted before that.
+    pub fn serve(self: Rc<Self>, socket: OwnedFd) -> impl Future<Output = ()> {
+        let open = self.open.enter();
+        async move {
+            let wire = Arc::new(Wire::new(socket, self.settings.wire));
+            let mut connection = Connection {
+                decoder: Decoder::new(self.settings.limits),
+                entries: Vec::new(),
+                wire,
+                accepted: Instant::now(),
+                spoken: false,
+                read_closed: false,
+                shared: self,
+            };
+            if let Err(e) = connection.run().await {
+                log::warning!("connection closed: {e}");
+            }
+            connection.hang_up();
+            drop(connection);
+            drop(open);
         }
-        connection.hang_up();
     }
 
     /// The client of the request is gone, and with it the rest of its body.

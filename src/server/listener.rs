@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{SockFlag, accept4};
 use tokio::io::Interest;
 
-use super::{Connections, watch};
+use super::{AllowedClients, Connections, watch};
 use crate::observe::log;
 use crate::pool::Dispatcher;
 
@@ -27,10 +27,19 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 /// Descriptors that connections leave to scripts.
 const RESERVED_DESCRIPTORS: usize = 256;
 
+/// A listening socket, and who may connect to it.
+pub struct Listener {
+    /// The socket, non-blocking.
+    pub socket: Arc<OwnedFd>,
+    /// `None`: everybody.
+    pub clients: Option<AllowedClients>,
+}
+
 /// Accepts connections until it is dropped, and the listening socket with it. While the queue of the dispatcher is full, or
 /// descriptors run short, connections wait in the kernel's backlog.
-pub async fn accept_loop(listener: Arc<OwnedFd>, connections: Rc<Connections>, dispatcher: Arc<Dispatcher>) {
-    let listener = match watch(listener, Interest::READABLE) {
+pub async fn accept_loop(listener: Listener, connections: Rc<Connections>, dispatcher: Arc<Dispatcher>) {
+    let Listener { socket, clients } = listener;
+    let listener = match watch(socket, Interest::READABLE) {
         Ok(listener) => listener,
         Err(e) => return log::alert!("cannot watch the listening socket: {e}"),
     };
@@ -48,6 +57,9 @@ pub async fn accept_loop(listener: Arc<OwnedFd>, connections: Rc<Connections>, d
             Ok(fd) => {
                 // SAFETY: accept4 has just made this descriptor and nobody else knows it.
                 let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+                if clients.as_ref().is_some_and(|clients| !clients.admit(&socket)) {
+                    continue;
+                }
                 let socket = if high { move_up(socket) } else { socket };
                 drop(tokio::task::spawn_local(connections.clone().serve(socket)));
             }

@@ -3,6 +3,7 @@
 //! All of it runs on the main thread, but for what [`Wire`] and [`Request`] offer to PHP threads: a PHP thread writes
 //! its response to the socket itself and reads a streamed body from the [`Body`] that the main thread fills.
 
+mod allowed;
 mod body;
 mod connection;
 mod listener;
@@ -11,9 +12,10 @@ mod request;
 mod watch;
 mod wire;
 
+pub use allowed::AllowedClients;
 pub use body::{Body, BodyEnd};
 pub use connection::{ConnectionSettings, Connections};
-pub use listener::accept_loop;
+pub use listener::{Listener, accept_loop};
 pub use open::OpenConnections;
 pub use request::{Gone, Request};
 pub use watch::watch;

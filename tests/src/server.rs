@@ -318,6 +318,11 @@ impl Server {
         self.process.signal(signal);
     }
 
+    /// The master's exit status, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
     /// Waits until the master has ended.
     #[track_caller]
     pub fn wait_end(&mut self) -> ExitStatus {

@@ -192,7 +192,7 @@ pub struct Listen {
     pub acl_users: Vec<String>,
     /// `listen.acl_groups`.
     pub acl_groups: Vec<String>,
-    /// `listen.allowed_clients`; `None`: everyone.
+    /// `listen.allowed_clients`; `None`: everyone. Set to nothing, it allows nobody.
     pub allowed_clients: Option<AllowedClients>,
 }
 
@@ -313,6 +313,10 @@ impl Config {
     /// not print them with `-t`.
     pub fn ignored_without_root(&self) -> Vec<Diagnostic> {
         let mut notices = Vec::new();
+        if self.global.process_priority.is_some() {
+            let message = "'process.priority' directive is ignored when FPM is not running as root";
+            notices.push(Diagnostic::new(Level::Notice, message));
+        }
         for pool in &self.pools {
             for (set, name) in [
                 (pool.user.is_some(), "user"),

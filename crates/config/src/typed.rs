@@ -135,7 +135,8 @@ fn pool(written: &WrittenPool) -> Pool {
 
 fn listen(settings: &Settings<P>) -> Listen {
     let names = |id| list(settings, id, b",").into_iter().map(string).collect();
-    let clients = settings.filled(P::ListenAllowedClients).map(string);
+    // Set to nothing, it allows nobody.
+    let clients = settings.text(P::ListenAllowedClients).map(string);
     Listen {
         // Validation made sure of it.
         address: address(settings, P::Listen).unwrap_or(ListenAddress::Unix("".into())),

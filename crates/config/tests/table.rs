@@ -160,7 +160,7 @@ fn php_fpms_directives_are_all_there_and_no_others() {
 fn what_is_not_acted_on_is_named_once_with_its_first_place() {
     let text = format!(
         "log_limit = 2048\n{GOOD}pm = dynamic\npm.min_spare_servers = 1\npm.max_spare_servers = 2\n\
-         pm.start_servers = 1\nrlimit_core = 0\nslowlog =\naccess.suppress_path[] = /a\n\
+         pm.start_servers = 1\npm.max_spawn_rate = 32\nslowlog =\naccess.suppress_path[] = /a\n\
          access.suppress_path[] = /b\n[b]\nlisten = 9000\npm = ondemand\npm.max_children = 1\n\
          pm.max_spare_servers = 7\n"
     );
@@ -186,7 +186,7 @@ fn what_is_acted_on_is_not_named() {
             Type::Bool | Type::Map { flag: true } => "no",
             Type::Choice { choices, .. } => choices[choices.len() - 1].name,
             Type::Size | Type::Rate => "3M",
-            _ if ["chdir", "prefix", "pm.status_path", "ping.path"].contains(&directive.name) => "/srv/www",
+            _ if ["chdir", "chroot", "prefix", "pm.status_path", "ping.path"].contains(&directive.name) => "/srv/www",
             _ => "7",
         };
         let text = file(directive, &line(directive, value));

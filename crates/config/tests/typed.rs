@@ -283,6 +283,21 @@ fn the_pid_file_of_the_command_line_fills_a_gap() {
     assert_eq!(config.global.pid, Some("/var/x.pid".into()));
 }
 
+/// An administrator who empties the list must not open the pool to the world.
+#[test]
+fn allowed_clients_set_to_nothing_allow_nobody() {
+    let clients = |line: &str| {
+        let loaded = load_text(&format!("{GOOD}{line}\n")).expect("good");
+        loaded.config.pools[0].listen.allowed_clients.clone()
+    };
+    for line in ["listen.allowed_clients =", "listen.allowed_clients = \"\""] {
+        let clients = clients(line).expect("set");
+        assert!(clients.addresses.is_empty(), "{line}");
+        assert_eq!(clients.wrong, [""], "{line}");
+    }
+    assert_eq!(clients(""), None);
+}
+
 #[test]
 fn root_must_name_a_user_and_others_are_told_it_is_ignored() {
     let files = Memory::new(&[("t.conf", GOOD.as_bytes())], &[]);
@@ -293,12 +308,14 @@ fn root_must_name_a_user_and_others_are_told_it_is_ignored() {
     options.root_allowed = true;
     assert!(load("t.conf".as_ref(), &options).is_ok());
 
-    let loaded = load_text(&format!("{GOOD}user = a\nprocess.priority = 3\n")).expect("good");
+    let text = format!("process.priority = 2\n{GOOD}user = a\nprocess.priority = 3\n");
+    let loaded = load_text(&text).expect("good");
     let notices = loaded.config.ignored_without_root();
     let said: Vec<&str> = notices.iter().map(|notice| notice.message.as_str()).collect();
     assert_eq!(
         said,
         [
+            "'process.priority' directive is ignored when FPM is not running as root",
             "[pool www] 'user' directive is ignored when FPM is not running as root",
             "[pool www] 'process.priority' directive is ignored when FPM is not running as root"
         ]

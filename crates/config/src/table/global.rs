@@ -70,14 +70,14 @@ table! { Global, Global;
     ProcessMax = "process.max": Type::Integer, "0", no,
         "Most workers that all pools with pm = dynamic or ondemand may have together; 0 is no \
          limit.";
-    ProcessPriority = "process.priority": Type::Priority, -, no,
+    ProcessPriority = "process.priority": Type::Priority, -, yes,
         "nice(2) value of the master, from -19 (first) to 20 (last). Unset: as it was started. \
          Needs root.";
     Daemonize = "daemonize": Type::Bool, "yes", yes,
         "Whether the master goes to the background. -F and -D on the command line win over it.";
-    RlimitFiles = "rlimit_files": Type::Integer, "0", no,
+    RlimitFiles = "rlimit_files": Type::Integer, "0", yes,
         "Limit of open files for the master (RLIMIT_NOFILE). 0: as it was started.";
-    RlimitCore = "rlimit_core": Type::CoreLimit, "0", no,
+    RlimitCore = "rlimit_core": Type::CoreLimit, "0", yes,
         "Largest core file of the master in bytes (RLIMIT_CORE), or 'unlimited'. 0: as it was \
          started.";
     EventsMechanism = "events.mechanism": Type::Text, -, no,

@@ -28,10 +28,10 @@ table! { Pool, Pool;
     ListenBacklog = "listen.backlog": Type::Integer, "-1", yes,
         "Connections that may wait to be accepted, as in listen(2). Negative: as many as the \
          kernel allows.";
-    ListenAclUsers = "listen.acl_users": Type::List(','), -, no,
+    ListenAclUsers = "listen.acl_users": Type::List(','), -, yes,
         "Users who may connect to the socket file, by POSIX ACL. listen.owner and listen.group \
          then do not count.";
-    ListenAclGroups = "listen.acl_groups": Type::List(','), -, no,
+    ListenAclGroups = "listen.acl_groups": Type::List(','), -, yes,
         "Groups that may connect to the socket file, by POSIX ACL. listen.owner and listen.group \
          then do not count.";
     ListenOwner = "listen.owner": Type::Text, -, yes,
@@ -40,13 +40,13 @@ table! { Pool, Pool;
         "Group of the socket file, by name or number. Unset: the group of listen.owner.";
     ListenMode = "listen.mode": Type::Mode, "0660", yes,
         "Permissions of the socket file.";
-    ListenAllowedClients = "listen.allowed_clients": Type::List(','), -, no,
+    ListenAllowedClients = "listen.allowed_clients": Type::List(','), -, yes,
         "IP addresses that may connect to a TCP listener, without blanks between them. Unset: \
-         all.";
-    ProcessPriority = "process.priority": Type::Priority, -, no,
+         all; set to nothing: none.";
+    ProcessPriority = "process.priority": Type::Priority, -, yes,
         "nice(2) value of the pool, from -19 (first) to 20 (last). Unset: the master's. Needs \
          root.";
-    ProcessDumpable = "process.dumpable": Type::Bool, "no", no,
+    ProcessDumpable = "process.dumpable": Type::Bool, "no", yes,
         "Whether the pool may be traced and leave core files although it changed its user.";
     Pm = "pm": Type::Choice {
             choices: PROCESS_MANAGERS,
@@ -96,11 +96,12 @@ table! { Pool, Pool;
         Type::Bool, "no", no,
         "Whether request_terminate_timeout goes on after the response is finished, in shutdown \
          functions and after fastcgi_finish_request().";
-    RlimitFiles = "rlimit_files": Type::Integer, "0", no,
-        "Limit of open files for the pool (RLIMIT_NOFILE). 0: the master's.";
-    RlimitCore = "rlimit_core": Type::CoreLimit, "0", no,
+    RlimitFiles = "rlimit_files": Type::Integer, "0", yes,
+        "Limit of open files for the pool (RLIMIT_NOFILE), which its connections count towards. \
+         0: what the master's hard limit allows, but no more than 65536.";
+    RlimitCore = "rlimit_core": Type::CoreLimit, "0", yes,
         "Largest core file of the pool in bytes (RLIMIT_CORE), or 'unlimited'. 0: the master's.";
-    Chroot = "chroot": Type::Path, -, no,
+    Chroot = "chroot": Type::Path, -, yes,
         "Directory that becomes the pool's file system root. $prefix at its start stands for the \
          prefix. Needs root.";
     Chdir = "chdir": Type::Path, -, yes,
