@@ -192,6 +192,7 @@ fn a_unix_socket_has_its_mode_owner_and_group() {
     }
     let id = |option| id(option, "www-data")[0];
     let (uid, gid) = (id("-u"), id("-g"));
+    assert_eq!(of(pool().set("listen.owner", "www-data")), (0o660, uid, gid), "a name brings its own group along");
     assert_eq!(of(pool().set("listen.group", "www-data")), (0o660, 0, gid));
     let both = pool().set("listen.owner", "www-data").set("listen.group", "www-data").set("listen.mode", "0640");
     assert_eq!(of(both), (0o640, uid, gid));
