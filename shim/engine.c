@@ -15,18 +15,22 @@ ZEND_TSRMLS_CACHE_DEFINE()
 ftm_engine_config ftm_config;
 mode_t ftm_process_umask;
 
-/* Keeps the entries that the pool's php_admin_value[] and php_admin_flag[] set from being changed by scripts. Threads
- * copy the main thread's entries when they boot, so this must come before the first of them. */
-static void lock_admin_entries(void)
+/* Keeps the entries that the pool's php_admin_value[] and php_admin_flag[] set from being changed by scripts, on the
+ * calling thread: each thread has entries of its own. */
+void ftm_lock_admin_entries(void)
 {
-	if (!ftm_config.admin_names) {
-		return;
-	}
-	for (const char *const *name = ftm_config.admin_names; *name; name++) {
+	for (const char *const *name = ftm_config.admin_names; name && *name; name++) {
 		zend_ini_entry *entry = zend_hash_str_find_ptr(EG(ini_directives), *name, strlen(*name));
 		if (entry) {
 			entry->modifiable = ZEND_INI_SYSTEM;
-		} else {
+		}
+	}
+}
+
+static void warn_of_unknown_admin_entries(void)
+{
+	for (const char *const *name = ftm_config.admin_names; name && *name; name++) {
+		if (!zend_hash_str_exists(EG(ini_directives), *name, strlen(*name))) {
 			char line[512];
 			int len = snprintf(line, sizeof(line),
 				"Unable to set php_admin_value '%s': no loaded extension knows it", *name);
@@ -100,7 +104,7 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	if (wrong) {
 		return wrong;
 	}
-	lock_admin_entries();
+	warn_of_unknown_admin_entries();
 	ftm_variables_startup();
 	ftm_interrupt_startup();
 	return NULL;
@@ -210,7 +214,7 @@ void ftm_print_modules(void)
 void ftm_print_info(void)
 {
 	zend_first_try {
-		ftm_sapi_module.phpinfo_as_text = 1;
+		sapi_module.phpinfo_as_text = 1; /* PHP works with a copy of ours */
 		if (print_begin()) {
 			php_print_info(0xFFFFFFFF);
 			php_request_shutdown(NULL);

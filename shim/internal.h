@@ -61,6 +61,9 @@ extern zend_module_entry ftm_module_entry;
 extern ftm_engine_config ftm_config;
 extern mode_t ftm_process_umask; /* as it was when the engine started: each request begins with it */
 
+/* Makes the pool's php_admin_value[] hold on the calling thread. */
+void ftm_lock_admin_entries(void);
+
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 

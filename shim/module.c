@@ -73,7 +73,7 @@ static zend_result drop_rest_of_body(void)
 static PHP_MINFO_FUNCTION(ftm)
 {
 	php_info_print_table_start();
-	php_info_print_table_row(2, "php-ftm", "active");
+	php_info_print_table_row(2, "php-fpm", "active"); /* as tools that read phpinfo() expect it */
 	php_info_print_table_end();
 	DISPLAY_INI_ENTRIES();
 	(void) zend_module;

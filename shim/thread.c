@@ -90,6 +90,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 	ts_resource(0);
 	ZEND_TSRMLS_CACHE_UPDATE();
 	SG(server_context) = NULL;
+	ftm_lock_admin_entries();
 	ftm_rs_thread_booted(slot, &EG(vm_interrupt));
 
 	zend_first_try {

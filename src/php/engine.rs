@@ -168,9 +168,14 @@ fn ini_entries(settings: &EngineSettings) -> Vec<u8> {
     lines
 }
 
-/// A value that the ini parser takes literally. It knows no escape in single quotes, and joins adjacent strings.
+/// A value that the ini parser takes literally. It knows no escape in single quotes, and joins adjacent strings, of which
+/// it wants none to be empty.
 fn quoted(value: &[u8]) -> Vec<u8> {
-    let parts: Vec<Vec<u8>> = value.split(|&b| b == b'\'').map(|part| [b"'", part, b"'"].concat()).collect();
+    if value.is_empty() {
+        return b"''".to_vec();
+    }
+    let quote = |part: &[u8]| if part.is_empty() { Vec::new() } else { [b"'", part, b"'"].concat() };
+    let parts: Vec<Vec<u8>> = value.split(|&b| b == b'\'').map(quote).collect();
     parts.join(b"\"'\"".as_slice())
 }
 
@@ -197,6 +202,9 @@ mod tests {
     fn values_reach_the_ini_parser_literally() {
         assert_eq!(quoted(b"a;b=\"c\" ${X}"), b"'a;b=\"c\" ${X}'");
         assert_eq!(quoted(b"it's"), b"'it'\"'\"'s'");
+        assert_eq!(quoted(b"'x"), b"\"'\"'x'");
+        assert_eq!(quoted(b"x''y"), b"'x'\"'\"\"'\"'y'");
+        assert_eq!(quoted(b""), b"''");
     }
 
     #[test]

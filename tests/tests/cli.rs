@@ -291,3 +291,19 @@ fn a_missing_configuration_is_named() {
         assert!(text(&output.stderr).contains(&file), "{}: {output:?}", kind.name());
     }
 }
+
+#[test]
+fn information_is_text() {
+    let site = Site::new();
+    for kind in [Kind::PhpFpm, Kind::PhpFtm] {
+        for option in ["-i", "--info"] {
+            let output = run(kind, &site, &["-n", option]);
+            assert_eq!(output.status.code(), Some(0), "{} {option}: {output:?}", kind.name());
+            let text = text(&output.stdout);
+            assert!(text.starts_with("phpinfo()\nPHP Version => "), "{}: {}", kind.name(), &text[..200]);
+            for line in ["\nServer API => FPM/FastCGI\n", "\ncgi-fcgi\n\nphp-fpm => active\n"] {
+                assert!(text.contains(line), "{}: {line:?} is not in\n{text}", kind.name());
+            }
+        }
+    }
+}

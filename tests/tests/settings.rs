@@ -70,6 +70,33 @@ fn a_pools_values_are_defaults_for_scripts() {
 }
 
 #[test]
+fn a_pools_admin_values_stand_against_scripts() {
+    let site = site();
+    site.file("sub/ini.php", SCRIPT);
+    site.file("sub/.user.ini", "precision = 3\ndisplay_errors = 0\ninclude_path = /u\nupload_max_filesize = 1M\n");
+    let server = Server::start(&site, ServerConfig::pool(with_settings("admin_").children(2)));
+    for _ in 0..4 {
+        let set = server.get(&format!("/ini.php?names={NAMES}&set=5")).text();
+        assert_eq!(set, format!("{SET}\n{SET}"), "against ini_set()");
+        assert_eq!(server.get(&format!("/sub/ini.php?names={NAMES}")).text(), SET, "against .user.ini");
+        assert_eq!(server.get(&format!("/ini.php?names={NAMES}")).text(), SET);
+    }
+}
+
+#[test]
+fn a_pools_admin_values_stand_for_every_thread() {
+    only_php_ftm!("php-fpm has no threads");
+    let site = site();
+    let server =
+        Server::start(&site, ServerConfig::pool(with_settings("admin_").children(4).set("pm.max_requests", "3")));
+    server.meet(4);
+    for _ in 0..40 {
+        let set = server.get(&format!("/ini.php?names={NAMES}&set=5")).text();
+        assert_eq!(set, format!("{SET}\n{SET}"));
+    }
+}
+
+#[test]
 fn a_pools_admin_values_stand_against_the_web_server() {
     only_php_ftm!("php-fpm lets params change them, for all later requests of the worker");
     let site = site();
@@ -189,6 +216,17 @@ fn values_reach_php_as_they_are_meant() {
                 assert_eq!(got, *expected, "{form} {written}");
             }
         }
+    }
+}
+
+#[test]
+fn apostrophes_reach_php_wherever_they_stand() {
+    let site = site();
+    for value in ["'", "''", "'x", "x'", "'x'", "x''y", "'\"'", "';'", "it's 'all' ''right''"] {
+        let written = format!("\"{}\"", value.replace('"', "\\\""));
+        let pool = pool().set("php_admin_value[user_agent]", &written);
+        let expected = format!("user_agent='{}'", value.replace('\'', "\\'"));
+        assert_eq!(shown(&site, ServerConfig::pool(pool), "user_agent"), expected, "{written}");
     }
 }
 
