@@ -59,6 +59,7 @@ pub fn descriptor() -> io::Result<OwnedFd> {
     }
 }
 
+// SAFETY: as time.h declares it.
 unsafe extern "C" {
     fn tzset();
 }
