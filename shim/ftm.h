@@ -48,7 +48,7 @@ typedef enum ftm_io {
 typedef enum ftm_body_end {
 	FTM_BODY_MORE = 0,              /* as much as asked for */
 	FTM_BODY_COMPLETE = 1,
-	FTM_BODY_SHORT = 2,             /* the stream ended before CONTENT_LENGTH bytes */
+	FTM_BODY_SHORT = 2,             /* the stream ended before CONTENT_LENGTH bytes, or broke off */
 	FTM_BODY_TIMEOUT = 3,           /* max_input_time passed while it trickled in */
 	FTM_BODY_GONE = 4               /* the client left */
 } ftm_body_end;
@@ -112,7 +112,7 @@ uint32_t ftm_php_version_id(void);
  * `slot` is handed to the callbacks. Must be called on a thread of its own that ends afterwards. */
 ftm_thread_end ftm_thread_main(void *slot);
 
-/* Makes the thread that owns `interrupt` call ftm_rs_interrupted() at its next opcode. Any thread may call this while
+/* Makes the thread that owns `interrupt` ask ftm_rs_aborted() at its next opcode. Any thread may call this while
  * the owner lives (see ftm_rs_thread_booted and ftm_rs_thread_leaving). */
 void ftm_interrupt(void *interrupt);
 
@@ -163,7 +163,7 @@ void ftm_rs_log(ftm_level level, const char *message, size_t len);
 
 /* One row of the pool's scoreboard, for fpm_get_status(). */
 typedef struct ftm_status_slot {
-	int64_t thread_id;              /* what getmypid() shows elsewhere as the worker: the thread's id */
+	int64_t thread_id;              /* the id of the thread, where PHP-FPM shows that of a process */
 	const char *state;              /* "Idle", "Running" … */
 	int64_t start_time;             /* Unix time at which the thread was booted */
 	int64_t requests;               /* of this thread since it was booted */

@@ -85,7 +85,8 @@ void ftm_ini_from_params(const ftm_request *request);
 void ftm_variables_startup(void);
 void ftm_register_variables(zval *track_vars_array);
 
-/* Runs one request from startup to shutdown. False: the thread's state is not to be trusted any more. */
+/* Runs one request from startup to shutdown. False: the thread must serve no other, because its state is not to be trusted
+ * any more, or was changed for good (FTM_G(retire)). */
 bool ftm_run_request(void *slot, const ftm_request *request);
 
 /* The thread's max_execution_time timer: made once per thread, armed by PHP. */
