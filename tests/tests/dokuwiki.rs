@@ -68,6 +68,8 @@ impl Browser {
             (r"(DokuWiki|PHPSESSID)=[^;]+", "$1=SESSION"),
             (r"DWHASH=[^;]+", "DWHASH=LOGIN"),
             (r"\d{4}/\d\d/\d\d \d\d:\d\d", "DATE"),
+            // The same in the editor's settings, which are JavaScript strings.
+            (r"\d{4}\\/\d\d\\/\d\d \d\d:\d\d", "DATE"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d\d:?\d\d|Z)", "DATE"),
             (r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d (GMT|[+-]\d{4})", "DATE"),
             (r"\b1[789]\d{8}\b", "TIME"),
