@@ -7,8 +7,10 @@
 
 mod backlog;
 mod confinement;
+pub mod control;
 mod dispatch;
 mod environment;
+mod files;
 pub mod limits;
 mod pages;
 mod privileges;
@@ -20,6 +22,7 @@ mod waits;
 
 pub use backlog::Backlog;
 pub use dispatch::Dispatcher;
+pub use files::PoolFiles;
 pub use pages::Pages;
 pub use privileges::{Identity, find_group, find_user};
 pub use process::{PoolStart, run};

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,14 +12,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ftm_config::{ExecutionClock, Pool, ProcessManager};
 use ftm_fastcgi::Limits;
 use nix::sys::signal::{SigSet, Signal};
-use tokio::io::Interest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
 
 use super::backlog::Backlog;
 use super::confinement;
+use super::control::{Order, PoolEnd};
 use super::dispatch::Dispatcher;
 use super::environment;
+use super::files::PoolFiles;
 use super::pages::Pages;
 use super::privileges::{self, Identity};
 use super::slot::Slot;
@@ -28,7 +28,7 @@ use super::status::{self, PoolInfo};
 use crate::observe::log;
 use crate::php::{self, Engine, EngineSettings, PathSettings, PhpPool, ThreadEnd};
 use crate::server::{
-    AllowedClients, ConnectionSettings, Connections, Listener, OpenConnections, WireLimits, accept_loop, watch,
+    AllowedClients, ConnectionSettings, Connections, Listener, OpenConnections, WireLimits, accept_loop,
 };
 
 /// A thread that cannot be started is tried again after this.
@@ -43,17 +43,17 @@ pub struct PoolStart<'a> {
     pub pool: &'a Pool,
     /// Its listening socket, non-blocking.
     pub listener: OwnedFd,
-    /// A byte written here says that the pool serves.
-    pub ready: OwnedFd,
-    /// Its end says that the master is gone.
-    pub lifeline: OwnedFd,
+    /// Its log files.
+    pub files: PoolFiles,
+    /// The channel to the master.
+    pub control: PoolEnd,
     /// argv\[0\], `-c`, `-n`, `-d`.
     pub engine: EngineSettings,
 }
 
 /// Runs the pool; returns the exit code of the process, or why it cannot run.
 pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
-    let PoolStart { pool, listener, ready, lifeline, engine } = start;
+    let PoolStart { pool, listener, files, control, engine } = start;
     let engine = Engine::start(&EngineSettings {
         values: pool.php_values.clone(),
         limit_extensions: pool.limit_extensions.clone(),
@@ -88,7 +88,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let local = tokio::task::LocalSet::new();
     let clients = AllowedClients::of(&pool.listen);
     let listener = Listener { socket: listener, clients };
-    local.block_on(&runtime, serve(php_pool, listener, ready, lifeline, settings, pages))?;
+    local.block_on(&runtime, serve(php_pool, listener, control, settings, pages))?;
     drop(local);
     runtime.shutdown_background();
     engine.stop();
@@ -203,8 +203,7 @@ impl Threads {
 async fn serve(
     pool: Arc<PhpPool>,
     listener: Listener,
-    ready: OwnedFd,
-    lifeline: OwnedFd,
+    control: PoolEnd,
     settings: ConnectionSettings,
     pages: Pages,
 ) -> Result<(), String> {
@@ -214,7 +213,7 @@ async fn serve(
     let mut quit = signal(SignalKind::quit()).map_err(|e| format!("cannot watch for SIGQUIT: {e}"))?;
     // The master had it blocked, so that one that came before now was kept.
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
-    let lifeline = watch(lifeline, Interest::READABLE).map_err(|e| format!("cannot watch the master: {e}"))?;
+    let orders = control.watched().map_err(|e| format!("cannot watch the master: {e}"))?;
 
     let threads =
         Rc::new(Threads { pool, ended, alive: Cell::new(0), handles: RefCell::default(), stopping: Cell::new(false) });
@@ -224,16 +223,18 @@ async fn serve(
     let open = Rc::new(OpenConnections::default());
     let connections = Connections::new(settings, dispatcher.clone(), pages, stopped, open.clone());
     let accepting = tokio::task::spawn_local(accept_loop(listener, connections, dispatcher.clone()));
-    // Whether the master still listens shows at the lifeline.
-    let _ = std::fs::File::from(ready).write_all(b"R");
+    orders.say_ready();
 
     loop {
         tokio::select! {
             _ = quit.recv() => break,
-            _ = lifeline.readable() => {
-                log::warning!("the master is gone: finishing");
-                break;
-            }
+            order = orders.next() => match order {
+                Order::Reopen { error_log, files: _ } => error_log.into_iter().for_each(log::reopen),
+                Order::Finish => {
+                    log::warning!("the master is gone: finishing");
+                    break;
+                }
+            },
             Some(end) = ends.recv() => threads.on_end(end),
         }
     }
