@@ -202,15 +202,13 @@ impl Master {
     fn reap(&mut self) {
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             let Some(pid) = status.pid() else { break };
-            if self.check.as_ref().is_some_and(|check| check.is(pid)) {
-                self.check = self.check.take().and_then(|check| {
-                    if check.passed(status) {
-                        self.replace()
-                    } else {
-                        self.notifier.ready()
-                    };
-                    None
-                });
+            if let Some(check) = self.check.take_if(|check| check.is(pid)) {
+                match check.passed(status) {
+                    // Asked for again meanwhile: what was checked may be out of date.
+                    true if self.reload_again => {}
+                    true => self.replace(),
+                    false => self.notifier.ready(),
+                }
                 continue;
             }
             self.children.listen(self.settings.patience); // its last words
@@ -232,7 +230,7 @@ impl Master {
         if self.state != State::Running {
             return;
         }
-        // The pools of an earlier reload come first: they need not even be started again if they are on their way.
+        // One after the other: the pools of an earlier reload relieve their former ones first.
         if self.check.is_some() || !self.children.settled() {
             self.reload_again = true;
             return;
