@@ -5,6 +5,7 @@
 //!     ── QUIT, or the master is gone ── no more connections ── requests finish ── threads leave ── MSHUTDOWN ── exit
 //! ```
 
+mod apparmor;
 mod backlog;
 mod confinement;
 pub mod control;

@@ -197,10 +197,10 @@ fn signals_that_come_close_together_are_all_taken() {
     server.stop();
 }
 
-/// A copy of the server under test, for tests that replace it.
-fn copy_of_program(site: &Site) -> PathBuf {
-    let copy = site.writable("bin").join("php-ftm");
-    fs::copy(Kind::under_test().program(), &copy).expect("copy the program");
+/// A copy of a server, for tests that replace it.
+fn copy_of(kind: Kind, site: &Site) -> PathBuf {
+    let copy = site.writable("bin").join("server");
+    fs::copy(kind.program(), &copy).expect("copy the program");
     copy
 }
 
@@ -215,7 +215,7 @@ fn a_replaced_binary_is_run_and_a_broken_one_refused() {
     only_php_ftm!("php-fpm would be down");
     let site = Site::new();
     site.file("hello.php", "<?php echo 'hello';");
-    let program = copy_of_program(&site);
+    let program = copy_of(Kind::PhpFtm, &site);
     let server = Server::start(&site, ServerConfig::default().program(&program));
     let running = || fs::metadata(format!("/proc/{}/exe", server.pid())).expect("exe").ino();
     let first = running();
@@ -233,6 +233,22 @@ fn a_replaced_binary_is_run_and_a_broken_one_refused() {
     reload(&server);
     let second = fs::metadata(&program).expect("the program").ino();
     assert_eq!((server.get("/hello.php").text().as_str(), running()), ("hello", second));
+    server.stop();
+}
+
+#[test]
+fn a_php_fpm_becomes_php_ftm_by_a_reload() {
+    only_php_ftm!("it takes both");
+    let site = Site::new();
+    site.file("who.php", "<?php echo function_exists('ftm_get_status') ? 'php-ftm' : 'php-fpm';");
+    let program = copy_of(Kind::PhpFpm, &site);
+    let config = ServerConfig::pool(PoolConfig::new("www").tcp()).program(&program);
+    let server = Server::start_as(Kind::PhpFpm, &site, config);
+    assert_eq!(server.get("/who.php").text(), "php-fpm");
+    replace(&program, |new| assert!(fs::copy(Kind::PhpFtm.program(), new).expect("copy") > 0));
+    reload(&server);
+    assert_eq!(server.get("/who.php").text(), "php-ftm");
+    assert!(server.log().contains("using inherited socket fd="), "{}", server.log());
     server.stop();
 }
 
