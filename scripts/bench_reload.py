@@ -52,31 +52,32 @@ def start_php(run, subject, workers, user):
     return process, program, room / "error.log"
 
 
-def start_nginx(run, subject, user):
+def start_nginx(run, subject, user, keep):
     port = next(iter(bench.free_ports(1)))
     temp = "".join(f"    {kind}_temp_path {run}/nginx-{kind};\n" for kind in ("client_body", "fastcgi", "proxy", "uwsgi", "scgi"))
     conf = run / "nginx.conf"
     conf.write_text(
         f"{f'user {user};' if os.geteuid() == 0 else ''}\ndaemon off;\nworker_processes 1;\npid {run}/nginx.pid;\n"
         f"error_log {run}/nginx.error.log;\nevents {{ worker_connections 8192; }}\nhttp {{\n    access_log off;\n{temp}"
+        f"    upstream php {{ server unix:{run}/{subject.name}/sock; {'keepalive 256;' if keep else ''} }}\n"
         f"    server {{\n        listen 127.0.0.1:{port} backlog=4096;\n        root {run}/site;\n"
         "        location ~ \\.php$ {\n            include /etc/nginx/fastcgi_params;\n"
         "            fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;\n"
-        f"            fastcgi_pass unix:{run}/{subject.name}/sock;\n        }}\n    }}\n}}\n"
+        f"            fastcgi_pass php;\n            fastcgi_keep_conn {'on' if keep else 'off'};\n        }}\n    }}\n}}\n"
     )
     process, log = bench.start(run, "nginx", ["nginx", "-e", run / "nginx.error.log", "-p", run, "-c", conf])
     bench.wait_for(run / "nginx.pid", process, log)
     return process, port
 
 
-async def ask(subject, port, number, wait_ms):
+async def ask(subject, port, method, number, wait_ms):
     """One request; notes what came of it."""
     subject.requests += 1
     began = time.monotonic()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            writer.write(f"GET /wait.php?ms={wait_ms}&n={number} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+            writer.write(f"{method} /wait.php?ms={wait_ms}&n={number} HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
             answer = await asyncio.wait_for(reader.read(), PATIENCE + wait_ms / 1000)
         finally:
             writer.close()
@@ -113,7 +114,7 @@ async def run_load(subject, master, program, port, args):
     began = time.monotonic()
     for number in range(args.rate * args.seconds):
         await asyncio.sleep(max(0.0, began + number / args.rate - time.monotonic()))
-        tasks.add(asyncio.create_task(ask(subject, port, number, random_.randrange(0, 2001))))
+        tasks.add(asyncio.create_task(ask(subject, port, args.method, number, random_.randrange(0, args.longest + 1))))
         if number % args.rate == 0:
             print(f"{subject.name}: {number // args.rate} s, {sum(subject.failures.values())} failed", end="\r", file=sys.stderr)
     await asyncio.gather(disturbing, *tasks)
@@ -129,7 +130,7 @@ def measure(subject, args, user):
         (run / "site/wait.php").write_text(SCRIPT)
         master, program, log = start_php(run, subject, args.workers, user)
         processes.append(master)
-        nginx, port = start_nginx(run, subject, user)
+        nginx, port = start_nginx(run, subject, user, args.keep)
         processes.append(nginx)
         asyncio.run(run_load(subject, master, program, port, args))
         # A server that logs to stderr where that is no file does so in its own log too.
@@ -158,7 +159,10 @@ def main():
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--times", type=int, help="signals at random moments (default: 60 reloads, 20 upgrades)")
-    parser.add_argument("--rate", type=int, default=300, help="requests per second, of 0 to 2 s each")
+    parser.add_argument("--rate", type=int, default=300, help="requests per second")
+    parser.add_argument("--longest", type=int, default=2000, help="the longest script, in milliseconds")
+    parser.add_argument("--method", default="GET", help="POST is what nginx does not repeat on another connection")
+    parser.add_argument("--keep", action="store_true", help="nginx keeps its connections")
     parser.add_argument("--workers", type=int, default=500)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     args = parser.parse_args()
