@@ -126,7 +126,7 @@ impl Children {
         for process in self.children.iter_mut().filter_map(|child| child.process.as_mut()) {
             if process.listen() {
                 let relieved = self.former.iter_mut().filter(|former| former.pool == process.pool);
-                relieved.for_each(|former| former.finish(patience));
+                relieved.for_each(|former| former.relieve(process, patience));
             }
         }
         if self.ready_said || self.children.is_empty() || !self.children.iter().all(Child::serves) {

@@ -80,7 +80,25 @@ impl Process {
     pub fn finish(&mut self, patience: Duration) {
         if self.stop == Stop::No {
             self.send(Signal::SIGQUIT);
+            self.finishing(patience);
+        }
+    }
+
+    fn finishing(&mut self, patience: Duration) {
+        if self.stop == Stop::No {
             self.stop = Stop::Finishing((!patience.is_zero()).then(|| Instant::now() + patience));
+        }
+    }
+
+    /// It is to finish its requests, as by [`Process::finish`], and to hand its idle connections over to `successor`.
+    pub fn relieve(&mut self, successor: &Process, patience: Duration) {
+        let told = match (&self.control, &successor.control) {
+            (Some(former), Some(successor)) => successor.relieve(former).is_ok(),
+            _ => false,
+        };
+        match told {
+            true => self.finishing(patience),
+            false => self.finish(patience),
         }
     }
 

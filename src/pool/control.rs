@@ -3,21 +3,22 @@
 //! ```text
 //!  pool ── "ready" ──────────────────────> master
 //!  pool <── "logs", with descriptors ───── master      (SIGUSR1: log files were opened again)
+//!  pool <── "hand over", with a channel ── master      (a reload: finish, and give idle connections to the successor)
+//!  pool <── "take over", with a channel ── master      (to the successor: the connections come from here)
 //!  pool <── end of file ────────────────── master      (it is gone: finish)
 //! ```
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::PoolFiles;
+use crate::server::passing::{self, send};
 use crate::server::watch;
 
 /// First byte of a message: the pool serves.
@@ -27,6 +28,10 @@ const LOGS: u8 = b'L';
 const ERROR_LOG: u8 = b'e';
 const ACCESS_LOG: u8 = b'a';
 const SLOW_LOG: u8 = b's';
+/// First byte of a message: finish, and give connections to the channel that comes with it.
+const HAND_OVER: u8 = b'H';
+/// First byte of a message: take connections from the channel that comes with it.
+const TAKE_OVER: u8 = b'T';
 /// The most descriptors of a message.
 const FILES: usize = 3;
 
@@ -56,6 +61,10 @@ pub enum Order {
         /// The pool's own logs.
         files: PoolFiles,
     },
+    /// Finish, and give idle connections to this channel.
+    HandOver(OwnedFd),
+    /// Serve the connections that come from this channel.
+    TakeOver(OwnedFd),
     /// The master is gone.
     Finish,
 }
@@ -98,15 +107,22 @@ impl MasterEnd {
             (ACCESS_LOG, files.access.as_ref().map(File::as_fd)),
             (SLOW_LOG, files.slow.as_ref().map(File::as_fd)),
         ];
-        let mut message = vec![LOGS];
-        let mut fds: Vec<RawFd> = Vec::new();
-        for (kind, fd) in all.iter().filter_map(|(kind, fd)| Some((*kind, (*fd)?))) {
-            message.push(kind);
-            fds.push(fd.as_raw_fd());
-        }
-        let rights = [ControlMessage::ScmRights(&fds)];
-        let rights = if fds.is_empty() { &rights[..0] } else { &rights[..] };
-        sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&message)], rights, MsgFlags::MSG_NOSIGNAL, None)?;
+        let given = || all.iter().filter_map(|(kind, fd)| Some((*kind, (*fd)?)));
+        let message: Vec<u8> = std::iter::once(LOGS).chain(given().map(|(kind, _)| kind)).collect();
+        send(self.0.as_fd(), &message, &given().map(|(_, fd)| fd).collect::<Vec<_>>())?;
+        Ok(())
+    }
+
+    /// Lets the connections of the pool's former process come to this one. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// One of the processes is gone: then the former one is not told anything.
+    pub fn relieve(&self, former: &MasterEnd) -> io::Result<()> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (give, take) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        send(self.0.as_fd(), &[TAKE_OVER], &[take.as_fd()])?;
+        send(former.0.as_fd(), &[HAND_OVER], &[give.as_fd()])?;
         Ok(())
     }
 }
@@ -134,14 +150,14 @@ pub struct Orders(AsyncFd<OwnedFd>);
 impl Orders {
     /// Tells the master that the pool serves. Whether it still listens shows at [`Orders::next`].
     pub fn say_ready(&self) {
-        let _ = sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&[READY])], &[], MsgFlags::MSG_NOSIGNAL, None);
+        let _ = send(self.0.get_ref().as_fd(), &[READY], &[]);
     }
 
     /// Waits for the next order.
     pub async fn next(&self) -> Order {
         loop {
             let Ok(mut guard) = self.0.readable().await else { return Order::Finish };
-            match receive(self.0.as_raw_fd()) {
+            match receive(self.0.get_ref().as_fd()) {
                 Ok(Some(order)) => return order,
                 Ok(None) => {}
                 Err(Errno::EAGAIN | Errno::EINTR) => guard.clear_ready(),
@@ -152,25 +168,16 @@ impl Orders {
 }
 
 /// One message; `None`: one that is not understood.
-fn receive(fd: RawFd) -> nix::Result<Option<Order>> {
+fn receive(fd: BorrowedFd<'_>) -> nix::Result<Option<Order>> {
     let mut kinds = [0; 1 + FILES];
-    let mut space = nix::cmsg_space!([RawFd; FILES]);
-    let mut slices = [IoSliceMut::new(&mut kinds)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(fd, &mut slices, Some(&mut space), flags)?;
-    let mut fds = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(received) = control {
-            // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
-            fds.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-        }
-    }
-    let len = message.bytes;
-    match kinds[..len].split_first() {
-        None => Ok(Some(Order::Finish)),
-        Some((&LOGS, kinds)) => Ok(Some(reopen(kinds, fds))),
-        Some(_) => Ok(None),
-    }
+    let (len, mut fds) = passing::receive(fd, &mut kinds)?;
+    Ok(match kinds[..len].split_first() {
+        None => Some(Order::Finish),
+        Some((&LOGS, kinds)) => Some(reopen(kinds, fds)),
+        Some((&HAND_OVER, _)) => fds.pop().map(Order::HandOver),
+        Some((&TAKE_OVER, _)) => fds.pop().map(Order::TakeOver),
+        Some(_) => None,
+    })
 }
 
 fn reopen(kinds: &[u8], fds: Vec<OwnedFd>) -> Order {
@@ -216,22 +223,20 @@ mod tests {
         let files = PoolFiles { access: None, slow: Some(file("slow")) };
         master.send_logs(Some(file("error").as_fd()), &files).expect("sent");
         master.send_logs(None, &PoolFiles::default()).expect("sent");
-        let Ok(Some(Order::Reopen { error_log, files })) = receive(pool.0.as_raw_fd()) else { panic!("no order") };
+        let Ok(Some(Order::Reopen { error_log, files })) = receive(pool.0.as_fd()) else { panic!("no order") };
         assert_eq!(text(error_log).as_deref(), Some("error"));
         assert_eq!((files.access.is_none(), text(files.slow).as_deref()), (true, Some("slow")));
-        let Ok(Some(Order::Reopen { error_log: None, files })) = receive(pool.0.as_raw_fd()) else {
-            panic!("no order")
-        };
+        let Ok(Some(Order::Reopen { error_log: None, files })) = receive(pool.0.as_fd()) else { panic!("no order") };
         assert!(files.access.is_none() && files.slow.is_none());
         drop(master);
-        assert!(matches!(receive(pool.0.as_raw_fd()), Ok(Some(Order::Finish))));
+        assert!(matches!(receive(pool.0.as_fd()), Ok(Some(Order::Finish))));
     }
 
     #[test]
     fn the_master_hears_ready_once_and_then_the_end() {
         let (master, pool) = pair().expect("a pair");
         assert_eq!(master.listen(), Said::Nothing);
-        sendmsg::<()>(pool.0.as_raw_fd(), &[IoSlice::new(&[READY])], &[], MsgFlags::empty(), None).expect("sent");
+        send(pool.0.as_fd(), &[READY], &[]).expect("sent");
         drop(pool);
         assert_eq!(master.listen(), Said::Ready);
         assert_eq!(master.listen(), Said::Closed);

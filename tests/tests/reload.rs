@@ -162,6 +162,34 @@ fn a_running_request_is_finished_while_the_new_pool_serves() {
 }
 
 #[test]
+fn kept_connections_go_to_the_new_pool() {
+    only_php_ftm!("php-fpm closes them");
+    let site = Site::new();
+    site.file("limit.php", setting("memory_limit"));
+    for pool in [PoolConfig::new("www"), PoolConfig::new("www").tcp()] {
+        let server = Server::start(&site, ServerConfig::pool(pool.set("php_value[memory_limit]", "64M")));
+        let call = Call::get(&site, "/limit.php").keep();
+        // More than go into one message between the processes.
+        let mut kept: Vec<_> = (0..150).map(|_| server.connect()).collect();
+        let (used, fresh) = kept.split_at_mut(75);
+        used.iter_mut().for_each(|conn| assert_eq!(conn.call(1, &call).text(), "64M"));
+        // The server has accepted them all: it takes one after the other.
+        assert_eq!(server.get("/limit.php").text(), "64M");
+        for limit in ["77M", "78M", "79M"] {
+            edit(&server, |text| {
+                let (before, rest) = text.split_once("[memory_limit] = ").expect("the limit");
+                let after = rest.split_once('\n').expect("a line").1;
+                format!("{before}[memory_limit] = {limit}\n{after}")
+            });
+            reload(&server);
+            used.iter_mut().for_each(|conn| assert_eq!(conn.call(2, &call).text(), limit));
+        }
+        fresh.iter_mut().for_each(|conn| assert_eq!(conn.call(1, &call).text(), "79M"));
+        server.stop();
+    }
+}
+
+#[test]
 fn many_reloads_under_load_lose_nothing() {
     only_php_ftm!("php-fpm breaks running requests off");
     let _heavy = heavy();
@@ -169,14 +197,18 @@ fn many_reloads_under_load_lose_nothing() {
     site.file("some.php", "<?php usleep(mt_rand(0, 40) * 1000); echo 'done';");
     for pool in [PoolConfig::new("www").children(8), PoolConfig::new("www").children(8).tcp()] {
         let server = Server::start(&site, ServerConfig::pool(pool));
-        let load = Load::start(8, server.address(), &Call::get(&site, "/some.php"), |answer| answer.text() == "done");
+        let call = Call::get(&site, "/some.php");
+        let load = Load::start(8, server.address(), &call, |answer| answer.text() == "done");
+        let kept = Load::start_kept(4, server.address(), &call.keep(), |answer| answer.text() == "done");
         for _ in 0..15 {
             load.wait_for(10);
             after(&server, READY, || server.signal(Signal::SIGUSR2));
         }
-        load.wait_for(10);
-        let outcome = load.end();
-        assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
+        for load in [load, kept] {
+            load.wait_for(10);
+            let outcome = load.end();
+            assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
+        }
         eventually("one process per pool is left", || server.workers().len() == 1);
         server.stop();
     }
