@@ -10,10 +10,15 @@ use std::sync::Arc;
 
 use ftm_config::Pool;
 use ftm_fastcgi::Params;
+use nix::unistd::{getpid, getppid};
 
+use super::row::{Cpu, Shown};
 use super::status::{self, Asker};
+use crate::observe::access::Entry;
+use crate::observe::log;
 use crate::observe::status::{Keys, Query, render};
 use crate::php::{Engine, PathSettings, PhpPool, request_uri};
+use crate::server::Request;
 
 const NO_CACHE: [&str; 2] =
     ["Expires: Thu, 01 Jan 1970 00:00:00 GMT", "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"];
@@ -92,6 +97,35 @@ impl Pages {
                 page
             }
         }
+    }
+
+    /// Writes the line of a request that no PHP thread has run to the access log. `status` is a CGI status such as `200 OK`.
+    pub fn log(&self, request: &Request, params: &Params, status: &str) {
+        let Some(access) = &self.pool.access else { return };
+        let mut shown = Shown::default();
+        let uri = request_uri(params, &self.paths);
+        shown.set(params.get(b"REQUEST_METHOD"), uri.as_deref(), params.get(b"QUERY_STRING"), None);
+        shown.content_length = request.content_length().map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        let (now, took) = (log::now(), request.begun().elapsed());
+        access.write(&Entry {
+            shown: &shown,
+            status: status.split(' ').next().and_then(|code| code.parse().ok()).unwrap_or(0),
+            duration: took,
+            cpu: Cpu::default(),
+            memory: 0,
+            began: now - i64::try_from(took.as_secs()).unwrap_or(0),
+            now,
+            peer: request.peer(),
+            pid: getpid().as_raw().into(),
+            parent: getppid().as_raw().into(),
+            // Of a page PHP-FPM finds no script, as a rule, and forgets its name then.
+            param: &|name| match name {
+                b"SCRIPT_FILENAME" => None,
+                b"FCGI_ROLE" => Some(request.role().as_str().as_bytes()),
+                _ => params.get(name),
+            },
+            header: &|_| None,
+        });
     }
 
     /// Takes the present length of the queue into its maximum.

@@ -1,6 +1,7 @@
 //! The life of a pool process, from the fork to its exit.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use super::sizing::Sizing;
 use super::slot::Slot;
 use super::status::{self, PoolInfo};
 use super::threads::{Ended, Threads};
+use crate::observe::access::AccessLog;
 use crate::observe::log;
 use crate::php::{Engine, EngineSettings, PathSettings, PhpPool};
 use crate::server::{
@@ -80,6 +82,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         paths: path_settings(&engine),
         info: pool_info(pool, &engine),
         backlog: Backlog::new(Arc::downgrade(&listener)),
+        access: pool.access.as_ref().zip(files.access).map(|(access, file)| AccessLog::new(&pool.name, access, file)),
     });
     let pages = Pages::new(php_pool.clone(), pool, &engine);
     status::publish(php_pool.clone());
@@ -138,6 +141,14 @@ fn connection_settings(pool: &Pool, engine: &Engine) -> ConnectionSettings {
     }
 }
 
+/// Writes to these files from now on.
+fn reopen(pool: &PhpPool, error_log: Option<File>, files: PoolFiles) {
+    error_log.into_iter().for_each(log::reopen);
+    if let (Some(log), Some(file)) = (&pool.access, files.access) {
+        log.reopen(file);
+    }
+}
+
 /// Sends idle connections to `channel` from now on.
 fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
     let (successor, idle) = mpsc::unbounded_channel();
@@ -162,7 +173,7 @@ async fn serve(
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
     let orders = control.watched().map_err(|e| format!("cannot watch the master: {e}"))?;
 
-    let threads = Threads::new(pool, sizing, ended);
+    let threads = Threads::new(pool.clone(), sizing, ended);
     threads.start()?;
     let mut tick = tokio::time::interval(MAINTENANCE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -185,7 +196,7 @@ async fn serve(
             () = dispatcher.work_waits() => threads.grow(),
             _ = tick.tick() => threads.tick(),
             order = orders.next(), if !master_gone => match order {
-                Order::Reopen { error_log, files: _ } => error_log.into_iter().for_each(log::reopen),
+                Order::Reopen { error_log, files } => reopen(&pool, error_log, files),
                 Order::TakeOver(channel) => {
                     drop(tokio::task::spawn_local(take(channel, gate.clone(), connections.clone())));
                 }

@@ -376,11 +376,14 @@ impl Connection {
         let request = Arc::new(Request::new(id, entry.role, entry.keep_conn, wire.clone(), params, entry.begun));
         if let Some(page) = page {
             // Whatever body it has is dropped as it comes. A client that leaves answers unread gets no more of them.
-            if wire.congested() {
+            let status = if wire.congested() {
                 request.refuse("503 Service Unavailable");
+                "503"
             } else {
                 request.reply(&shared.pages.render(&page));
-            }
+                "200"
+            };
+            shared.pages.log(&request, &request.take_params(), status);
             entry.stage = Stage::Dispatched(request);
             return self.forget_finished();
         }
@@ -411,7 +414,7 @@ impl Connection {
     /// Hands a buffering request over once its body is complete, or too large to be buffered whole.
     fn dispatch_if_ready(&mut self, id: u16, now: bool) {
         let limit = self.shared.settings.body_buffer;
-        let dispatcher = self.shared.dispatcher.clone();
+        let shared = self.shared.clone();
         let Some(entry) = self.entry(id) else { return };
         let Stage::Buffering(request) = &entry.stage else { return };
         let request = request.clone();
@@ -422,10 +425,10 @@ impl Connection {
                     "a request body broke off after {}{announced} bytes: refused with 400",
                     request.body().received()
                 );
-                request.refuse("400 Bad Request");
+                refuse(&shared.pages, &request, "400 Bad Request");
             }
-            Some(_) => dispatcher.submit(request.clone()),
-            None if now || request.body().buffered() >= limit => dispatcher.submit(request.clone()),
+            Some(_) => shared.dispatcher.submit(request.clone()),
+            None if now || request.body().buffered() >= limit => shared.dispatcher.submit(request.clone()),
             None => return,
         }
         entry.stage = Stage::Dispatched(request);
@@ -486,7 +489,7 @@ impl Connection {
         let due = |entry: &Entry| self.entry_deadline(entry).is_some_and(|deadline| deadline <= now);
         let late: Vec<u16> = self.entries.iter().filter(|entry| due(entry)).map(|entry| entry.id).collect();
         for id in late {
-            let wire = self.wire.clone();
+            let (wire, shared) = (self.wire.clone(), self.shared.clone());
             let Some(entry) = self.entry(id) else { continue };
             match &entry.stage {
                 Stage::Params => {
@@ -501,7 +504,7 @@ impl Connection {
                         "a request body did not arrive within max_input_time ({} bytes did): refused with 408",
                         request.body().received()
                     );
-                    request.refuse("408 Request Timeout");
+                    refuse(&shared.pages, request, "408 Request Timeout");
                 }
                 Stage::Dispatched(request) => request.body().end(BodyEnd::TimedOut),
             }
@@ -517,6 +520,12 @@ impl Connection {
             }
         }
     }
+}
+
+/// Answers a request whose body did not come, and logs that.
+fn refuse(pages: &Pages, request: &Request, status: &str) {
+    request.refuse(status);
+    pages.log(request, &request.take_params(), status);
 }
 
 /// See [`Connection::held`].

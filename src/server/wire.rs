@@ -11,6 +11,7 @@
 //! The lock is held for non-blocking writes only, never while waiting.
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockname, recv, shutdown};
 use nix::sys::uio::writev;
+use socket2::SockRef;
 use tokio::sync::Notify;
 
 use super::request::Gone;
@@ -84,6 +86,14 @@ impl Wire {
     /// Whether this is a unix socket, which tells a peer that closed from one that only ended its sending.
     pub fn is_unix(&self) -> bool {
         self.unix
+    }
+
+    /// The other side's address; `None`: it has none.
+    pub fn peer(&self) -> Option<IpAddr> {
+        if self.unix {
+            return None;
+        }
+        Some(SockRef::from(&self.fd).peer_addr().ok()?.as_socket()?.ip())
     }
 
     /// `response_timeout`: how long a reader may take nothing.

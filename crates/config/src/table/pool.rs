@@ -78,11 +78,11 @@ table! { Pool, Pool;
          none does.";
     PingResponse = "ping.response": Type::Text, "pong", yes,
         "Body of the answer to ping.path.";
-    AccessLog = "access.log": Type::Path, -, no,
+    AccessLog = "access.log": Type::Path, -, yes,
         "File with a line for each request.";
-    AccessFormat = "access.format": Type::Text, "%R - %u %t \"%m %r\" %s", no,
+    AccessFormat = "access.format": Type::Text, "%R - %u %t \"%m %r\" %s", yes,
         "What a line in access.log says.";
-    AccessSuppressPath = "access.suppress_path": Type::Paths, -, no,
+    AccessSuppressPath = "access.suppress_path": Type::Paths, -, yes,
         "SCRIPT_NAME whose successful, plain GET and HEAD requests are not logged in access.log.";
     Slowlog = "slowlog": Type::Path, -, no,
         "File with a backtrace of each slow request.";
