@@ -46,6 +46,7 @@ pub mod nginx;
 pub mod proc;
 pub mod process;
 pub mod rng;
+pub mod script;
 pub mod server;
 pub mod site;
 pub mod sound;
