@@ -50,6 +50,7 @@ static void run_script(void)
 	zend_file_handle file;
 	char *path = estrdup(SG(request_info).path_translated); /* for the message: opening may free the original */
 
+	errno = 0; /* a folder is refused without an errno: what an earlier request left would decide the answer */
 	if (php_fopen_primary_script(&file) == FAILURE) {
 		int error = errno;
 		ftm_message(FTM_ERROR, "Unable to open primary script: %s (%s)", path, strerror(error));
