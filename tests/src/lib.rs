@@ -43,6 +43,7 @@ pub mod load;
 mod meet;
 pub mod net;
 pub mod nginx;
+pub mod parity;
 pub mod proc;
 pub mod process;
 pub mod rng;

@@ -296,7 +296,7 @@ fn ini_settings_in_params_do_not_leak_into_the_next_request() {
 fn a_folder_is_not_found_whatever_was_forbidden_before() {
     let site = site();
     let locked = site.file("locked.php", "<?php echo 'secret';");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o0);
     std::fs::set_permissions(&locked, mode).expect("chmod");
     ftm_tests::site::mkdir(&site.docroot().join("folder.php"));
     let server = Server::start(&site, config());
