@@ -5,10 +5,13 @@
 //!     ── QUIT, or the master is gone ── no more connections ── requests finish ── threads leave ── MSHUTDOWN ── exit
 //! ```
 
+mod apparmor;
 mod backlog;
 mod confinement;
+pub mod control;
 mod dispatch;
 mod environment;
+mod files;
 pub mod limits;
 mod pages;
 mod privileges;
@@ -20,6 +23,7 @@ mod waits;
 
 pub use backlog::Backlog;
 pub use dispatch::Dispatcher;
+pub use files::PoolFiles;
 pub use pages::Pages;
 pub use privileges::{Identity, find_group, find_user};
 pub use process::{PoolStart, run};

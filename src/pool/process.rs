@@ -3,24 +3,25 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ftm_config::{ExecutionClock, Pool, ProcessManager};
 use ftm_fastcgi::Limits;
 use nix::sys::signal::{SigSet, Signal};
-use tokio::io::Interest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
+use tokio::task::JoinHandle;
 
 use super::backlog::Backlog;
 use super::confinement;
+use super::control::{Order, PoolEnd};
 use super::dispatch::Dispatcher;
 use super::environment;
+use super::files::PoolFiles;
 use super::pages::Pages;
 use super::privileges::{self, Identity};
 use super::slot::Slot;
@@ -28,7 +29,7 @@ use super::status::{self, PoolInfo};
 use crate::observe::log;
 use crate::php::{self, Engine, EngineSettings, PathSettings, PhpPool, ThreadEnd};
 use crate::server::{
-    AllowedClients, ConnectionSettings, Connections, Listener, OpenConnections, WireLimits, accept_loop, watch,
+    AllowedClients, ConnectionSettings, Connections, Gate, OpenConnections, WireLimits, accept_loop, give, take,
 };
 
 /// A thread that cannot be started is tried again after this.
@@ -43,17 +44,17 @@ pub struct PoolStart<'a> {
     pub pool: &'a Pool,
     /// Its listening socket, non-blocking.
     pub listener: OwnedFd,
-    /// A byte written here says that the pool serves.
-    pub ready: OwnedFd,
-    /// Its end says that the master is gone.
-    pub lifeline: OwnedFd,
+    /// Its log files.
+    pub files: PoolFiles,
+    /// The channel to the master.
+    pub control: PoolEnd,
     /// argv\[0\], `-c`, `-n`, `-d`.
     pub engine: EngineSettings,
 }
 
 /// Runs the pool; returns the exit code of the process, or why it cannot run.
 pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
-    let PoolStart { pool, listener, ready, lifeline, engine } = start;
+    let PoolStart { pool, listener, files, control, engine } = start;
     let engine = Engine::start(&EngineSettings {
         values: pool.php_values.clone(),
         limit_extensions: pool.limit_extensions.clone(),
@@ -87,8 +88,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let settings = connection_settings(pool, &engine);
     let local = tokio::task::LocalSet::new();
     let clients = AllowedClients::of(&pool.listen);
-    let listener = Listener { socket: listener, clients };
-    local.block_on(&runtime, serve(php_pool, listener, ready, lifeline, settings, pages))?;
+    local.block_on(&runtime, serve(php_pool, listener, Gate::new(clients), control, settings, pages))?;
     drop(local);
     runtime.shutdown_background();
     engine.stop();
@@ -146,7 +146,7 @@ struct Threads {
     ended: mpsc::UnboundedSender<Ended>,
     alive: Cell<usize>,
     /// The thread of each slot.
-    handles: RefCell<HashMap<usize, JoinHandle<()>>>,
+    handles: RefCell<HashMap<usize, thread::JoinHandle<()>>>,
     stopping: Cell<bool>,
 }
 
@@ -200,11 +200,18 @@ impl Threads {
     }
 }
 
+/// Sends idle connections to `channel` from now on.
+fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
+    let (successor, idle) = mpsc::unbounded_channel();
+    connections.set_successor(Some(successor));
+    tokio::task::spawn_local(give(channel, idle))
+}
+
 async fn serve(
     pool: Arc<PhpPool>,
-    listener: Listener,
-    ready: OwnedFd,
-    lifeline: OwnedFd,
+    listener: Arc<OwnedFd>,
+    gate: Gate,
+    control: PoolEnd,
     settings: ConnectionSettings,
     pages: Pages,
 ) -> Result<(), String> {
@@ -214,7 +221,7 @@ async fn serve(
     let mut quit = signal(SignalKind::quit()).map_err(|e| format!("cannot watch for SIGQUIT: {e}"))?;
     // The master had it blocked, so that one that came before now was kept.
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
-    let lifeline = watch(lifeline, Interest::READABLE).map_err(|e| format!("cannot watch the master: {e}"))?;
+    let orders = control.watched().map_err(|e| format!("cannot watch the master: {e}"))?;
 
     let threads =
         Rc::new(Threads { pool, ended, alive: Cell::new(0), handles: RefCell::default(), stopping: Cell::new(false) });
@@ -223,28 +230,43 @@ async fn serve(
     }
     let open = Rc::new(OpenConnections::default());
     let connections = Connections::new(settings, dispatcher.clone(), pages, stopped, open.clone());
-    let accepting = tokio::task::spawn_local(accept_loop(listener, connections, dispatcher.clone()));
-    // Whether the master still listens shows at the lifeline.
-    let _ = std::fs::File::from(ready).write_all(b"R");
+    let gate = Rc::new(gate);
+    let accept = accept_loop(listener, gate.clone(), connections.clone(), dispatcher.clone());
+    let accepting = tokio::task::spawn_local(accept);
+    orders.say_ready();
 
-    loop {
+    let (mut finishing, mut master_gone, mut giving) = (false, false, None);
+    // Requests that are still arriving need the slots: they leave when the last connection has closed.
+    while !finishing || open.any() {
+        let was_finishing = finishing;
         tokio::select! {
-            _ = quit.recv() => break,
-            _ = lifeline.readable() => {
-                log::warning!("the master is gone: finishing");
-                break;
-            }
+            _ = quit.recv() => finishing = true,
+            () = open.wait_below(1), if finishing => {}
             Some(end) = ends.recv() => threads.on_end(end),
+            order = orders.next(), if !master_gone => match order {
+                Order::Reopen { error_log, files: _ } => error_log.into_iter().for_each(log::reopen),
+                Order::TakeOver(channel) => {
+                    drop(tokio::task::spawn_local(take(channel, gate.clone(), connections.clone())));
+                }
+                Order::HandOver(channel) => {
+                    giving = Some(hand_over(channel, &connections));
+                    finishing = true;
+                }
+                Order::Finish => {
+                    log::warning!("the master is gone: finishing");
+                    (finishing, master_gone) = (true, true);
+                }
+            },
+        }
+        if finishing && !was_finishing {
+            accepting.abort();
+            let _ = stop.send(true); // fails only without any connection
         }
     }
-    accepting.abort();
-    let _ = stop.send(true); // fails only without any connection
-    // Requests that are still arriving need the slots: they leave when the last connection has closed.
-    loop {
-        tokio::select! {
-            () = open.wait_below(1) => break,
-            Some(end) = ends.recv() => threads.on_end(end),
-        }
+    connections.set_successor(None);
+    if let Some(giving) = giving {
+        // It ends when all is given, or with the successor.
+        let _ = giving.await;
     }
     threads.stopping.set(true);
     dispatcher.stop();

@@ -58,10 +58,10 @@ table! { Global, Global;
     LogLimit = "log_limit": Type::Integer, "1024", no,
         "Longest line, in bytes, that a worker's output is logged in; longer ones are wrapped. \
          At least 512.";
-    EmergencyRestartInterval = "emergency_restart_interval": Type::Time, "0", no,
+    EmergencyRestartInterval = "emergency_restart_interval": Type::Time, "0", yes,
         "Time in which emergency_restart_threshold workers must die for a restart. 0 turns \
          emergency restarts off.";
-    EmergencyRestartThreshold = "emergency_restart_threshold": Type::Integer, "0", no,
+    EmergencyRestartThreshold = "emergency_restart_threshold": Type::Integer, "0", yes,
         "Number of workers that must die by SIGSEGV or SIGBUS within emergency_restart_interval \
          for the server to restart itself. 0 turns emergency restarts off.";
     ProcessControlTimeout = "process_control_timeout": Type::Time, "0", yes,
@@ -83,7 +83,7 @@ table! { Global, Global;
     EventsMechanism = "events.mechanism": Type::Text, -, no,
         "System call that waits for events: epoll, poll or select. Unset: the best there is, \
          epoll on Linux.";
-    SystemdInterval = "systemd_interval": Type::Time, "10", no,
+    SystemdInterval = "systemd_interval": Type::Time, "10", yes,
         "Time between two status messages to systemd; 0 turns them off. A systemd watchdog \
          overrides it.";
 }

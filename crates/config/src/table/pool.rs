@@ -114,7 +114,7 @@ table! { Pool, Pool;
         "Whether the pool starts with an empty environment, apart from env[].";
     SecurityLimitExtensions = "security.limit_extensions": Type::List(' '), ".php .phar", yes,
         "Endings that a main script must have one of. Empty: all scripts run.";
-    ApparmorHat = "apparmor_hat": Type::Text, -, no,
+    ApparmorHat = "apparmor_hat": Type::Text, -, yes,
         "AppArmor hat that the pool changes to.";
 
     RequestBodyBuffer = "request_body_buffer": Type::Size, "256K", yes, own,
