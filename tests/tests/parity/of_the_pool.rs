@@ -1,11 +1,12 @@
 //! Configurations that differ in directives of the pool, and in what stands before it.
 
-use ftm_tests::parity::Comparison;
+use ftm_tests::fcgi::Call;
+use ftm_tests::parity::{Cases, Comparison};
 use ftm_tests::*;
 
 use super::{
-    apache, compare, compare_on, config, errors, fronts, functions, ini, methods, on, pages, paths, pool, protocol,
-    site, user_ini,
+    DIFFERENCES, apache, bodies, compare, compare_on, config, errors, fronts, functions, ini, methods, on, pages,
+    paths, pool, protocol, site, user_ini,
 };
 
 #[test]
@@ -125,4 +126,51 @@ fn web_servers_over_tcp() {
         .nginx(NginxConfig::default())
         .apache(Handler::ProxyPassMatch, rewrite.to_owned());
     compare(&comparison, &[fronts::nginx, fronts::apache]);
+}
+
+#[test]
+fn confined_by_open_basedir() {
+    let site = site();
+    let allowed = format!("{}:{}/tmp", site.docroot().display(), site.dir().display());
+    let pool =
+        pool().set("php_admin_value[open_basedir]", &allowed).set("php_admin_value[disable_functions]", "system,exec");
+    let script = site.dir().join("outside.php");
+    std::fs::write(&script, "<?php echo 'outside';").expect("write");
+    let mut cases = Cases::new(&site);
+    let outside = Call::get(&site, "/outside.php").param("SCRIPT_FILENAME", script.display().to_string());
+    cases.call("script outside", outside.clone());
+    cases.call("script outside with path info", outside.param("SCRIPT_FILENAME", format!("{}/x", script.display())));
+    cases.php(
+        "include outside",
+        &format!("include '{}'; var_dump(@file_get_contents('/etc/hostname'));", script.display()),
+    );
+    cases.php("disabled function", "var_dump(function_exists('exec')); exec('true');");
+    for theme in [paths::cases, errors::cases, bodies::cases, user_ini::cases] {
+        theme(&mut cases);
+    }
+    Comparison::new("open_basedir", on(pool)).run(&site, &cases.list, DIFFERENCES);
+}
+
+#[test]
+fn sized_dynamically() {
+    let pool = pool()
+        .set("pm", "dynamic")
+        .children(3)
+        .set("pm.start_servers", "1")
+        .set("pm.min_spare_servers", "1")
+        .set("pm.max_spare_servers", "1")
+        .set("pm.status_path", "/status")
+        .set("ping.path", "/ping");
+    compare(&Comparison::new("dynamic", on(pool)), &[pages::cases, methods::cases]);
+}
+
+#[test]
+fn sized_on_demand() {
+    let pool = pool()
+        .set("pm", "ondemand")
+        .set("pm.process_idle_timeout", "1s")
+        .set("pm.max_requests", "7")
+        .set("pm.status_path", "/s")
+        .set("ping.path", "/ping");
+    compare(&Comparison::new("ondemand", on(pool)), &[pages::cases, methods::cases]);
 }

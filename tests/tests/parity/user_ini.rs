@@ -39,7 +39,7 @@ pub fn cases(cases: &mut Cases<'_>) {
     {
         cases.call(name, Call::get(cases.site, show).param("SERVER_NAME", host).param("HTTP_HOST", host));
     }
-    cases.call("no document root", Call::get(cases.site, show).without("DOCUMENT_ROOT"));
+    cases.call("no root", Call::get(cases.site, show).without("DOCUMENT_ROOT"));
     cases.call("another document root", Call::get(cases.site, show).param("DOCUMENT_ROOT", "/var"));
     cases.call("root with a slash", {
         let root = format!("{}/", cases.site.docroot().display());
