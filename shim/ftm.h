@@ -189,6 +189,8 @@ typedef struct ftm_status {
 	int64_t idle;
 	int64_t active;
 	int64_t active_max;
+	int64_t max_children_reached;
+	int64_t slow_requests;
 	int64_t memory_peak;            /* the most that a request took, in bytes */
 	int64_t recycles;
 	size_t slots;

@@ -18,6 +18,7 @@ use super::{PoolSocket, become_pool};
 use crate::cli::exit;
 use crate::observe::{log, title};
 use crate::php::EngineSettings;
+use crate::pool::figures::Figures;
 use crate::pool::{PoolFiles, PoolStart, control};
 
 /// A pool process that lived shorter than this has failed; the next one is started with a delay that doubles, up to a
@@ -49,6 +50,7 @@ pub struct Children {
     /// Processes of the former configuration. They serve until their successors do.
     former: Vec<Process>,
     engine: EngineSettings,
+    figures: Figures,
     ready_said: bool,
     reloaded: bool,
     /// The pool that could not start while the server came up.
@@ -57,9 +59,15 @@ pub struct Children {
 
 impl Children {
     /// No process of `pools` is started yet. `reloaded`: another master did that before, whose processes are `former`.
-    pub fn new(pools: Vec<PoolSocket>, engine: EngineSettings, former: Vec<Process>, reloaded: bool) -> Children {
+    pub fn new(
+        pools: Vec<PoolSocket>,
+        engine: EngineSettings,
+        figures: Figures,
+        former: Vec<Process>,
+        reloaded: bool,
+    ) -> Children {
         let children = pools.iter().map(|_| Child::default()).collect();
-        Children { pools, children, former, engine, ready_said: false, reloaded, failed: None }
+        Children { pools, children, former, engine, figures, ready_said: false, reloaded, failed: None }
     }
 
     /// The pools.
@@ -81,6 +89,7 @@ impl Children {
         let PoolSocket { pool, bound, files } = &self.pools[index];
         let listener = bound.socket.socket.as_fd().try_clone_to_owned()?;
         let files = files.try_clone()?;
+        let figures = self.figures.of(index);
         let log_fd = log::descriptor()?;
         // SAFETY: the master has one thread.
         match unsafe { fork() }? {
@@ -99,7 +108,7 @@ impl Children {
                 self.pools.clear();
                 drop(master_end);
                 let engine = std::mem::take(&mut self.engine);
-                become_pool(PoolStart { pool: &pool, listener, files, control: pool_end, engine }, log_fd)
+                become_pool(PoolStart { pool: &pool, listener, files, control: pool_end, figures, engine }, log_fd)
             }
         }
     }
@@ -152,6 +161,7 @@ impl Children {
         let running = |child: &Child| child.process.as_ref().is_some_and(|process| process.pid == pid);
         let Some(index) = self.children.iter().position(running) else { return };
         let Some(process) = self.children[index].process.take() else { return };
+        self.figures.ended(index);
         process.report_end(status);
         let unfit = !process.serves() && matches!(status, WaitStatus::Exited(_, exit::SOFTWARE));
         if !self.ready_said && !self.reloaded && unfit {
@@ -212,7 +222,8 @@ impl Children {
 
     /// Figures of all pools.
     pub fn totals(&self) -> Totals {
-        Totals::default()
+        let (active, idle, requests, slow) = self.figures.totals();
+        Totals { active, idle, requests, slow }
     }
 
     /// Sends the signals that are due.

@@ -34,6 +34,7 @@ use crate::PHP_PREFIX;
 use crate::cli::{Cli, exit};
 use crate::observe::{log, reason, title};
 use crate::php::EngineSettings;
+use crate::pool::figures::Figures;
 use crate::pool::{self, PoolFiles, limits};
 use children::Children;
 use inherit::Inherited;
@@ -79,8 +80,10 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
             (Settings::default(), Vec::new())
         }
     };
-    let children = Children::new(pools, engine, former, inherited.reloaded);
-    let result = Master::new(argv, settings, children, inherited.sockets)
+    let result = Figures::map(pools.len(), settings.process_max)
+        .map_err(|e| format!("cannot share memory with the pools: {}", reason(&e)))
+        .map(|figures| Children::new(pools, engine, figures, former, inherited.reloaded))
+        .and_then(|children| Master::new(argv, settings, children, inherited.sockets))
         .and_then(|mut master| master.launch(launch).map(|()| master.serve()));
     result.unwrap_or_else(|message| {
         failed(&message);

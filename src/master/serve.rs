@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub struct Settings {
     error_log: Option<PathBuf>,
     pid: Option<PathBuf>,
     systemd_interval: Option<Duration>,
+    /// `process.max`; 0: no limit.
+    pub process_max: u32,
 }
 
 impl Settings {
@@ -44,6 +47,7 @@ impl Settings {
             },
             pid: global.pid.clone(),
             systemd_interval: global.systemd_interval,
+            process_max: global.process_max.map_or(0, NonZeroU32::get),
         }
     }
 }

@@ -121,6 +121,11 @@ pub fn local_time(at: i64, format: &CStr) -> String {
     String::from_utf8_lossy(&out[..len]).into_owned()
 }
 
+macro_rules! debug {
+    ($($arg:tt)*) => { $crate::observe::log::write($crate::observe::log::Level::Debug, &format!($($arg)*)) };
+}
+pub(crate) use debug;
+
 macro_rules! notice {
     ($($arg:tt)*) => { $crate::observe::log::write($crate::observe::log::Level::Notice, &format!($($arg)*)) };
 }

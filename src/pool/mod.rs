@@ -11,14 +11,17 @@ mod confinement;
 pub mod control;
 mod dispatch;
 mod environment;
+pub mod figures;
 mod files;
 pub mod limits;
 mod pages;
 mod privileges;
 mod process;
 mod row;
+mod sizing;
 mod slot;
 mod status;
+mod threads;
 mod waits;
 
 pub use backlog::Backlog;

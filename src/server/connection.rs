@@ -347,7 +347,7 @@ impl Connection {
         match event {
             Event::Begin { id, role, keep_conn } => {
                 self.wire.begin();
-                self.shared.dispatcher.count_request();
+                self.shared.dispatcher.figures().count_request();
                 self.entries.push(Entry { id, role, keep_conn, begun: Instant::now(), stage: Stage::Params });
             }
             Event::Params { id, params } => self.params_complete(id, params),

@@ -91,6 +91,18 @@ pub async fn accept_loop(
     }
 }
 
+/// Accepts who has connected by now, and nobody who comes later: at a stop, they would be refused.
+pub fn accept_rest(socket: &OwnedFd, gate: &Gate, connections: &Rc<Connections>) {
+    loop {
+        match accept4(socket.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
+            // SAFETY: accept4 has just made this descriptor and nobody else knows it.
+            Ok(fd) => gate.admit(unsafe { OwnedFd::from_raw_fd(fd) }, connections),
+            Err(nix::Error::ECONNABORTED | nix::Error::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
 fn descriptor_limit() -> usize {
     getrlimit(Resource::RLIMIT_NOFILE)
         .map_or(DESCRIPTOR_FLOOR as usize, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))

@@ -18,7 +18,7 @@ pub use allowed::AllowedClients;
 pub use body::{Body, BodyEnd};
 pub use connection::{ConnectionSettings, Connections};
 pub use handover::{give, take};
-pub use listener::{Gate, accept_loop};
+pub use listener::{Gate, accept_loop, accept_rest};
 pub use open::OpenConnections;
 pub use request::{Gone, Request};
 pub use watch::watch;

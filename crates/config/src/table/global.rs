@@ -67,9 +67,8 @@ table! { Global, Global;
     ProcessControlTimeout = "process_control_timeout": Type::Time, "0", yes,
         "Time that running requests have at a stop by SIGQUIT before they are cut off. With 0 they \
          have as long as they take, where php-fpm cuts them off at once.";
-    ProcessMax = "process.max": Type::Integer, "0", no,
-        "Most workers that all pools with pm = dynamic or ondemand may have together; 0 is no \
-         limit.";
+    ProcessMax = "process.max": Type::Integer, "0", yes,
+        "Most PHP threads that all pools may have together; 0 is no limit.";
     ProcessPriority = "process.priority": Type::Priority, -, yes,
         "nice(2) value of the master, from -19 (first) to 20 (last). Unset: as it was started. \
          Needs root.";
