@@ -4,7 +4,7 @@
 use nix::unistd::getppid;
 
 use super::request::Running;
-use crate::observe::access::{AccessLog, Entry};
+use crate::observe::access::{AccessLog, Entry, header_value};
 use crate::observe::log;
 use crate::pool::Row;
 
@@ -21,12 +21,10 @@ impl Logged {
         Logged { status, headers: Vec::new() }
     }
 
-    /// Keeps a header of the response, `Name: value`, if the log shows it. Names are compared as they are, and the first of
-    /// a name counts, as under PHP-FPM.
+    /// Keeps a header of the response, `Name: value`, if the log shows it. The first of a name counts.
     pub fn note_header(&mut self, access: &AccessLog, header: &[u8]) {
-        for name in access.headers().filter(|name| header.starts_with(name)) {
-            let value = header[name.len()..].strip_prefix(b": ").filter(|value| !value.is_empty());
-            if let Some(value) = value.filter(|_| self.header(name).is_none()) {
+        for name in access.headers() {
+            if let Some(value) = header_value(header, name).filter(|_| self.header(name).is_none()) {
                 self.headers.push((name.to_owned(), value.to_owned()));
             }
         }

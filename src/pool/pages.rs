@@ -14,7 +14,7 @@ use nix::unistd::{getpid, getppid};
 
 use super::row::{Cpu, Shown};
 use super::status::{self, Asker};
-use crate::observe::access::Entry;
+use crate::observe::access::{Entry, header_value};
 use crate::observe::log;
 use crate::observe::status::{Keys, Query, render};
 use crate::php::{Engine, PathSettings, PhpPool, request_uri};
@@ -31,6 +31,7 @@ pub struct Pages {
     paths: PathSettings,
     keys: Keys,
     headers: Headers,
+    asker: Asker,
 }
 
 /// A page that a request asks for.
@@ -46,15 +47,23 @@ enum Kind {
 }
 
 impl Pages {
-    /// The pages that `config` names.
-    pub fn new(pool: Arc<PhpPool>, config: &Pool, engine: &Engine) -> Pages {
+    /// The pages that `config` names, for those who ask at `listen` or, as `asker` says, at `pm.status_listen`.
+    pub fn new(pool: Arc<PhpPool>, config: &Pool, engine: &Engine, asker: Asker) -> Pages {
         Pages {
+            asker,
             status_path: config.status_path.clone(),
             ping: config.ping.as_ref().map(|ping| (ping.path.clone(), ping.response.as_bytes().to_vec())),
             paths: pool.paths.clone(),
             keys: if engine.php_version_id() >= 80400 { Keys::Whole } else { Keys::Beginnings },
             headers: Headers::of(engine),
             pool,
+        }
+    }
+
+    /// A request has begun. Those at `pm.status_listen` are not the pool's own.
+    pub fn count_request(&self) {
+        if self.asker == Asker::StatusPage {
+            self.pool.dispatcher.figures().count_request();
         }
     }
 
@@ -90,7 +99,7 @@ impl Pages {
                 self.headers.block(&[NO_CACHE[0], NO_CACHE[1], default])
             }
             (Kind::Status(query), false) => {
-                let snapshot = status::snapshot(&self.pool, Asker::StatusPage, query.full);
+                let snapshot = status::snapshot(&self.pool, self.asker, query.full);
                 let content_type = self.headers.content_type(query.format.media_type());
                 let mut page = self.headers.block(&[NO_CACHE[0], NO_CACHE[1], &content_type]);
                 page.extend_from_slice(&render(&snapshot, *query));
@@ -99,9 +108,10 @@ impl Pages {
         }
     }
 
-    /// Writes the line of a request that no PHP thread has run to the access log. `status` is a CGI status such as `200 OK`.
-    pub fn log(&self, request: &Request, params: &Params, status: &str) {
-        let Some(access) = &self.pool.access else { return };
+    /// Writes the line of a request that no PHP thread has run to the access log. `status` is a CGI status such as `200 OK`,
+    /// `response` what was answered.
+    pub fn log(&self, request: &Request, params: &Params, status: &str, response: &[u8]) {
+        let Some(access) = self.pool.access.as_ref().filter(|_| self.asker == Asker::StatusPage) else { return };
         let mut shown = Shown::default();
         let uri = request_uri(params, &self.paths);
         shown.set(params.get(b"REQUEST_METHOD"), uri.as_deref(), params.get(b"QUERY_STRING"), None);
@@ -124,7 +134,13 @@ impl Pages {
                 b"FCGI_ROLE" => Some(request.role().as_str().as_bytes()),
                 _ => params.get(name),
             },
-            header: &|_| None,
+            header: &|name| {
+                response
+                    .split(|&b| b == b'\n')
+                    .map(<[u8]>::trim_ascii_end)
+                    .take_while(|line| !line.is_empty())
+                    .find_map(|line| header_value(line, name))
+            },
         });
     }
 

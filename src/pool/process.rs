@@ -26,7 +26,7 @@ use super::pages::Pages;
 use super::privileges::{self, Identity};
 use super::sizing::Sizing;
 use super::slot::Slot;
-use super::status::{self, PoolInfo};
+use super::status::{self, Asker, PoolInfo};
 use super::threads::{Ended, Threads};
 use crate::observe::access::AccessLog;
 use crate::observe::log;
@@ -45,6 +45,8 @@ pub struct PoolStart<'a> {
     pub pool: &'a Pool,
     /// Its listening socket, non-blocking.
     pub listener: OwnedFd,
+    /// That of `pm.status_listen`.
+    pub status: Option<OwnedFd>,
     /// Its log files.
     pub files: PoolFiles,
     /// The channel to the master.
@@ -55,9 +57,12 @@ pub struct PoolStart<'a> {
     pub engine: EngineSettings,
 }
 
+/// A listening socket, and the pages that are answered there.
+type Door = (Arc<OwnedFd>, Pages);
+
 /// Runs the pool; returns the exit code of the process, or why it cannot run.
 pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
-    let PoolStart { pool, listener, files, control, figures, engine } = start;
+    let PoolStart { pool, listener, status, files, control, figures, engine } = start;
     let engine = Engine::start(&EngineSettings {
         values: pool.php_values.clone(),
         limit_extensions: pool.limit_extensions.clone(),
@@ -84,7 +89,9 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         backlog: Backlog::new(Arc::downgrade(&listener)),
         access: pool.access.as_ref().zip(files.access).map(|(access, file)| AccessLog::new(&pool.name, access, file)),
     });
-    let pages = Pages::new(php_pool.clone(), pool, &engine);
+    let pages = |asker| Pages::new(php_pool.clone(), pool, &engine, asker);
+    let status = status.map(|socket| (Arc::new(socket), pages(Asker::StatusListen)));
+    let doors: Vec<Door> = [(listener, pages(Asker::StatusPage))].into_iter().chain(status).collect();
     status::publish(php_pool.clone());
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -94,7 +101,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let settings = connection_settings(pool, &engine);
     let local = tokio::task::LocalSet::new();
     let clients = AllowedClients::of(&pool.listen);
-    local.block_on(&runtime, serve(php_pool, sizing, listener, Gate::new(clients), control, settings, pages))?;
+    local.block_on(&runtime, serve(php_pool, sizing, doors, Gate::new(clients), control, settings))?;
     drop(local);
     runtime.shutdown_background();
     engine.stop();
@@ -159,11 +166,10 @@ fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
 async fn serve(
     pool: Arc<PhpPool>,
     sizing: Sizing,
-    listener: Arc<OwnedFd>,
+    doors: Vec<Door>,
     gate: Gate,
     control: PoolEnd,
     settings: ConnectionSettings,
-    pages: Pages,
 ) -> Result<(), String> {
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
@@ -178,11 +184,17 @@ async fn serve(
     let mut tick = tokio::time::interval(MAINTENANCE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let open = Rc::new(OpenConnections::default());
-    let connections = Connections::new(settings, dispatcher.clone(), pages, stopped, open.clone());
     let gate = Rc::new(gate);
-    let accept = accept_loop(listener.clone(), gate.clone(), connections.clone(), dispatcher.clone());
-    let accepting = tokio::task::spawn_local(accept);
-    let mut listener = Some(listener);
+    let mut entrances = Vec::new();
+    for (at, (socket, pages)) in doors.into_iter().enumerate() {
+        let connections = Connections::new(settings.clone(), dispatcher.clone(), pages, stopped.clone(), open.clone());
+        // Only the first is for the pool's own requests: the others' must not wait for those.
+        let queue = (at == 0).then(|| dispatcher.clone());
+        let accept = accept_loop(socket.clone(), gate.clone(), connections.clone(), queue);
+        entrances.push((socket, connections, tokio::task::spawn_local(accept)));
+    }
+    drop(stopped);
+    let connections = entrances[0].1.clone();
     orders.say_ready();
 
     let (mut finishing, mut master_gone, mut giving) = (false, false, None);
@@ -211,9 +223,11 @@ async fn serve(
             },
         }
         if finishing && !was_finishing {
-            accepting.abort();
-            if let Some(listener) = listener.take().filter(|_| giving.is_none()) {
-                accept_rest(&listener, &gate, &connections);
+            for (socket, connections, accepting) in entrances.drain(..) {
+                accepting.abort();
+                if giving.is_none() {
+                    accept_rest(&socket, &gate, &connections);
+                }
             }
             let _ = stop.send(true); // fails only without any connection
         }

@@ -347,7 +347,7 @@ impl Connection {
         match event {
             Event::Begin { id, role, keep_conn } => {
                 self.wire.begin();
-                self.shared.dispatcher.figures().count_request();
+                self.shared.pages.count_request();
                 self.entries.push(Entry { id, role, keep_conn, begun: Instant::now(), stage: Stage::Params });
             }
             Event::Params { id, params } => self.params_complete(id, params),
@@ -376,14 +376,13 @@ impl Connection {
         let request = Arc::new(Request::new(id, entry.role, entry.keep_conn, wire.clone(), params, entry.begun));
         if let Some(page) = page {
             // Whatever body it has is dropped as it comes. A client that leaves answers unread gets no more of them.
-            let status = if wire.congested() {
-                request.refuse("503 Service Unavailable");
-                "503"
+            if wire.congested() {
+                refuse(&shared.pages, &request, "503 Service Unavailable");
             } else {
-                request.reply(&shared.pages.render(&page));
-                "200"
-            };
-            shared.pages.log(&request, &request.take_params(), status);
+                let response = shared.pages.render(&page);
+                request.reply(&response);
+                shared.pages.log(&request, &request.take_params(), "200 OK", &response);
+            }
             entry.stage = Stage::Dispatched(request);
             return self.forget_finished();
         }
@@ -522,10 +521,10 @@ impl Connection {
     }
 }
 
-/// Answers a request whose body did not come, and logs that.
+/// Answers a request that no PHP thread is to run, and logs that.
 fn refuse(pages: &Pages, request: &Request, status: &str) {
     request.refuse(status);
-    pages.log(request, &request.take_params(), status);
+    pages.log(request, &request.take_params(), status, b"");
 }
 
 /// See [`Connection::held`].

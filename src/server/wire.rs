@@ -31,6 +31,7 @@ const WAIT_SLICE: Duration = Duration::from_secs(1);
 pub struct Wire {
     fd: OwnedFd,
     unix: bool,
+    peer: Option<IpAddr>,
     state: Mutex<State>,
     /// Told when there is something pending that nobody drains yet.
     drain_wanted: Notify,
@@ -80,7 +81,10 @@ impl Wire {
     pub fn new(fd: OwnedFd, limits: WireLimits) -> Wire {
         let unix =
             getsockname::<SockaddrStorage>(fd.as_raw_fd()).is_ok_and(|a| a.family() == Some(AddressFamily::Unix));
-        Wire { fd, unix, state: Mutex::default(), drain_wanted: Notify::new(), limits }
+        // Now, because the kernel forgets it when the peer has left.
+        let peer =
+            (!unix).then(|| SockRef::from(&fd).peer_addr().ok()?.as_socket().map(|address| address.ip())).flatten();
+        Wire { fd, unix, peer, state: Mutex::default(), drain_wanted: Notify::new(), limits }
     }
 
     /// Whether this is a unix socket, which tells a peer that closed from one that only ended its sending.
@@ -90,10 +94,7 @@ impl Wire {
 
     /// The other side's address; `None`: it has none.
     pub fn peer(&self) -> Option<IpAddr> {
-        if self.unix {
-            return None;
-        }
-        Some(SockRef::from(&self.fd).peer_addr().ok()?.as_socket()?.ip())
+        self.peer
     }
 
     /// `response_timeout`: how long a reader may take nothing.

@@ -14,6 +14,11 @@ pub use line::Entry;
 
 use super::log;
 
+/// The value of the header `name` if this is it: `Name: value`. Names are compared as they are, as under PHP-FPM.
+pub fn header_value<'a>(header: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    header.strip_prefix(name)?.strip_prefix(b": ").filter(|value| !value.is_empty())
+}
+
 /// The access log of a pool. Any thread may write to it.
 pub struct AccessLog {
     pool: String,

@@ -71,7 +71,7 @@ table! { Pool, Pool;
         "Requests after which a PHP thread is replaced by a fresh one, against leaks. 0: never.";
     PmStatusPath = "pm.status_path": Type::Text, -, yes,
         "SCRIPT_NAME that answers with the pool's status. Unset: none does.";
-    PmStatusListen = "pm.status_listen": Type::Text, -, no,
+    PmStatusListen = "pm.status_listen": Type::Text, -, yes,
         "Further address that answers status requests even while the pool is busy.";
     PingPath = "ping.path": Type::Text, -, yes,
         "SCRIPT_NAME that answers with ping.response, to see whether the pool is alive. Unset: \
