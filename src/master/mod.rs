@@ -139,6 +139,7 @@ fn prepare(
     sockets::check_root(&config, cli.allow_root).map_err(|e| failed(&e))?;
     let files: Result<Vec<_>, _> = config.pools.iter().map(PoolFiles::open).collect();
     let files = files.map_err(|e| failed(&e))?;
+    sockets::announce(&inherited.sockets);
     let bound = sockets::bind_all(&config, &mut inherited.sockets).map_err(|e| failed(&e))?;
     let pools = config.pools.iter().zip(bound).zip(files);
     let pools = pools.map(|((pool, bound), files)| PoolSocket { pool: pool.clone(), bound, files }).collect();
@@ -176,6 +177,7 @@ fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
 fn report(diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
         match diagnostic.level {
+            Some(level) if !log::logs(level) => continue,
             Some(level) => log::write(level, &diagnostic.message),
             None => eprintln!("{}", diagnostic.message),
         }

@@ -52,7 +52,9 @@ impl PoolBound {
 ///
 /// PHP-FPM's message for the first that cannot be bound. `inherited` is as it was then, and nothing else is bound.
 pub fn bind_all(config: &Config, inherited: &mut Vec<InheritedSocket>) -> Result<Vec<PoolBound>, String> {
-    check_names(config)?;
+    if Uid::effective().is_root() {
+        check_names(config)?;
+    }
     let mut bound = Vec::new();
     for pool in &config.pools {
         let listens = std::iter::once(pool.listen.clone()).chain(status_listen(pool));
@@ -113,15 +115,14 @@ pub fn discard(sockets: Vec<InheritedSocket>) {
 ///
 /// PHP-FPM's message for the first that does not.
 pub fn check_names(config: &Config) -> Result<(), String> {
-    if !Uid::effective().is_root() {
-        return Ok(());
-    }
     for pool in &config.pools {
         let in_pool = |e: String| format!("[pool {}] {e}", pool.name);
         pool.user.as_deref().map_or(Ok(()), |name| find_user(name).map(drop)).map_err(in_pool)?;
         pool.group.as_deref().map_or(Ok(()), |name| find_group(name).map(drop)).map_err(in_pool)?;
-        pool.listen.owner.as_deref().map_or(Ok(()), |name| find_user(name).map(drop)).map_err(in_pool)?;
-        pool.listen.group.as_deref().map_or(Ok(()), |name| find_group(name).map(drop)).map_err(in_pool)?;
+        // PHP-FPM adds errno, which tells nothing.
+        let of_listen = |e: String| in_pool(format!("{e}: Success (0)"));
+        pool.listen.owner.as_deref().map_or(Ok(()), |name| find_user(name).map(drop)).map_err(of_listen)?;
+        pool.listen.group.as_deref().map_or(Ok(()), |name| find_group(name).map(drop)).map_err(of_listen)?;
     }
     Ok(())
 }
@@ -173,11 +174,17 @@ fn bind(pool: &Pool, listen: &Listen, inherited: &mut Vec<InheritedSocket>) -> R
     Err(failed(last))
 }
 
+/// Logs what was inherited, in PHP-FPM's words.
+pub fn announce(inherited: &[InheritedSocket]) {
+    for socket in inherited {
+        log::notice!("using inherited socket fd={}, \"{}\"", socket.socket.as_raw_fd(), socket.key.display());
+    }
+}
+
 /// The inherited socket of this key.
 fn adopt(key: &OsStr, inherited: &mut Vec<InheritedSocket>) -> Option<Bound> {
     let at = inherited.iter().position(|socket| socket.key == key)?;
     let socket = inherited.swap_remove(at);
-    log::notice!("using inherited socket fd={}, \"{}\"", socket.socket.as_raw_fd(), socket.key.display());
     Some(Bound { socket, inherited: true })
 }
 

@@ -94,7 +94,11 @@ mod tests {
     #[test]
     fn addresses_are_compared_whole_and_in_either_form() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let clients = AllowedClients::new(&[ip("192.0.2.1"), ip("2001:db8::1"), ip("::ffff:192.0.2.9")], Vec::new(), Box::new(|_| ()));
+        let clients = AllowedClients::new(
+            &[ip("192.0.2.1"), ip("2001:db8::1"), ip("::ffff:192.0.2.9")],
+            Vec::new(),
+            Box::new(|_| ()),
+        );
         for (peer, allowed) in [
             ("192.0.2.1", true),
             ("::ffff:192.0.2.1", true),
@@ -111,6 +115,9 @@ mod tests {
         ] {
             assert_eq!(clients.allows(ip(peer)), allowed, "{peer}");
         }
-        assert!(!AllowedClients::new(&[], Vec::new(), Box::new(|_| ())).allows(ip("127.0.0.1")), "nobody named, nobody in");
+        assert!(
+            !AllowedClients::new(&[], Vec::new(), Box::new(|_| ())).allows(ip("127.0.0.1")),
+            "nobody named, nobody in"
+        );
     }
 }

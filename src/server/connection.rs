@@ -353,7 +353,7 @@ impl Connection {
             Event::Params { id, params } => self.params_complete(id, params),
             Event::ParamsTooLarge { id } => self.refuse_params(id),
             Event::Stdin { id, data } => self.with_body(id, |request| request.body().push(data)),
-            Event::StdinEnd { id } => self.with_body(id, |request| request.body().end_of_stream()),
+            Event::StdinEnd { id } => self.with_body(id, Request::end_of_stream),
             Event::Abort { id } => self.abort(id),
             Event::Reply { bytes, close } => {
                 // A peer that has gone does not need the reply.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ftm_fastcgi::{Kind, MAX_CONTENT, Params, ProtocolStatus, Role, end_request, padding, record_header};
 
-use super::{Body, Wire};
+use super::{Body, BodyEnd, Wire};
 
 /// Nobody reads the response any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,15 @@ impl Request {
     pub fn starts_without_body(&self) -> bool {
         let params = self.params.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(params.get(b"REQUEST_METHOD"), None | Some(b"GET" | b"HEAD"))
+    }
+
+    /// The STDIN stream has ended. A GET may announce a length and send nothing: it has no body then, as under PHP-FPM.
+    pub fn end_of_stream(&self) {
+        if self.body.received() == 0 && self.starts_without_body() {
+            self.body.end(BodyEnd::Complete);
+        } else {
+            self.body.end_of_stream();
+        }
     }
 
     /// The client has left, or asked for the end with ABORT_REQUEST.
