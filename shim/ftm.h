@@ -138,6 +138,9 @@ bool ftm_rs_script_ended(void *slot, size_t memory_peak, int status);
 /* A header of the response: `Name: value`. */
 void ftm_rs_response_header(void *slot, const char *header, size_t len);
 
+/* Writes the request's line to the access log: before its response ends, so that who has that finds the line. */
+void ftm_rs_log_access(void *slot);
+
 /* The request is over in every respect; its memory may go. */
 void ftm_rs_request_done(void *slot, const ftm_request *request);
 

@@ -184,6 +184,7 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 			ftm_rs_response_header(slot, h->header, h->header_len);
 		}
 	}
+	ftm_rs_log_access(slot);
 	if (FTM_G(body_fd) >= 0) {
 		close(FTM_G(body_fd));
 		FTM_G(body_fd) = -1;

@@ -125,16 +125,25 @@ extern "C" fn ftm_rs_response_header(slot: *mut c_void, header: *const c_char, l
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn ftm_rs_log_access(slot: *mut c_void) {
+    fence((), || {
+        // SAFETY: C passes on what it was given.
+        let thread = unsafe { thread(slot) };
+        if let (Some(logged), Some(access), Some(running)) = (thread.logged.take(), &thread.pool.access, thread.running)
+        {
+            // SAFETY: it lives until ftm_rs_request_done(), and callbacks do not nest.
+            logged.write(access, thread.slot.row(), unsafe { running.as_ref() });
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn ftm_rs_request_done(slot: *mut c_void, request: *const ffi::ftm_request) {
     fence((), || {
         // SAFETY: C passes on what it was given.
         let thread = unsafe { thread(slot) };
         debug_assert!(thread.running.is_some_and(|running| std::ptr::eq(Running::view(running), request)));
         if let Some(running) = thread.running.take() {
-            if let (Some(logged), Some(access)) = (thread.logged.take(), &thread.pool.access) {
-                // SAFETY: it lives until the end, which comes below, and the C side is done with it.
-                logged.write(access, thread.slot.row(), unsafe { running.as_ref() });
-            }
             // SAFETY: the C side is done with the request: that is what this call says.
             thread.buffer = unsafe { Running::end(running) };
             thread.slot.set_running(None);

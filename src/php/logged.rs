@@ -1,5 +1,5 @@
-//! What the access log tells of a request, from the end of its script to the end of its response: the line is written
-//! behind that, so that no client waits for it.
+//! What the access log tells of a request whose script has ended. The line is written before the response ends, as under
+//! PHP-FPM: who has the response finds the line.
 
 use nix::unistd::getppid;
 
