@@ -26,7 +26,7 @@ use nix::unistd::{Uid, getpid};
 use crate::PHP_PREFIX;
 use crate::cli::{Cli, exit};
 use crate::observe::{log, reason};
-use crate::php::EngineSettings;
+use crate::php::{Engine, EngineSettings};
 use crate::pool::{self, limits};
 use children::Children;
 use events::{Event, Events};
@@ -47,6 +47,7 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
         None => Path::new(PHP_PREFIX).join("etc/php-fpm.conf"),
     });
     let Some(config) = load(cli, path) else { return exit::CONFIG };
+    report(&config.thread_notes());
     if cli.test > 0 {
         return test(cli, &config);
     }
@@ -97,6 +98,7 @@ fn failed(message: &str) -> i32 {
 }
 
 fn load(cli: &Cli, path: PathBuf) -> Option<Config> {
+    let version = Engine::php_version();
     let options = LoadOptions {
         prefix: cli.prefix.clone(),
         compile_prefix: PHP_PREFIX.into(),
@@ -106,6 +108,7 @@ fn load(cli: &Cli, path: PathBuf) -> Option<Config> {
         daemonize: cli.force_daemonize(),
         pid: cli.pid.clone(),
         testing: cli.test > 0,
+        constant: &|name| ftm_config::php_constant(name, &version),
         ..LoadOptions::default()
     };
     match ftm_config::load(&path, &options) {

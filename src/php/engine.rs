@@ -72,8 +72,8 @@ impl Engine {
             || value.iter().find(|b| **b != b'0').is_some_and(u8::is_ascii_digit)
     }
 
-    /// PHP_VERSION, such as 8.2.32.
-    pub fn php_version(&self) -> String {
+    /// PHP_VERSION, such as 8.2.32. The engine need not be started for it.
+    pub fn php_version() -> String {
         // SAFETY: returns a constant.
         unsafe { CStr::from_ptr(ffi::ftm_php_version()) }.to_string_lossy().into_owned()
     }

@@ -187,6 +187,7 @@ fn what_is_acted_on_is_not_named() {
             Type::Choice { choices, .. } => choices[choices.len() - 1].name,
             Type::Size | Type::Rate => "3M",
             _ if ["chdir", "chroot", "prefix", "pm.status_path", "ping.path"].contains(&directive.name) => "/srv/www",
+            _ if directive.name == "events.mechanism" => "poll",
             _ => "7",
         };
         let text = file(directive, &line(directive, value));
