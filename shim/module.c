@@ -153,8 +153,8 @@ PHP_FUNCTION(fpm_get_status)
 	add_assoc_long(return_value, "active-processes", (zend_long) status.active);
 	add_assoc_long(return_value, "total-processes", (zend_long) (status.idle + status.active));
 	add_assoc_long(return_value, "max-active-processes", (zend_long) status.active_max);
-	add_assoc_long(return_value, "max-children-reached", 0);
-	add_assoc_long(return_value, "slow-requests", 0);
+	add_assoc_long(return_value, "max-children-reached", (zend_long) status.max_children_reached);
+	add_assoc_long(return_value, "slow-requests", (zend_long) status.slow_requests);
 #if PHP_VERSION_ID >= 80400
 	add_assoc_long(return_value, "memory-peak", (zend_long) status.memory_peak);
 #endif

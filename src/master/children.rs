@@ -1,24 +1,25 @@
-//! The pool processes: started, watched, replaced when they die.
+//! The pools' processes: started, watched, replaced when they die.
 //!
 //! ```text
 //!  starting ── says it is ready ──> serving ── dies ──> (back-off, if it keeps dying) ──> starting
+//!                                       └── a reload: its successor serves ──> finishing
 //! ```
 
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid, pipe2};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use super::events::Events;
+use super::notify::Totals;
+use super::process::Process;
 use super::{PoolSocket, become_pool};
 use crate::cli::exit;
-use crate::observe::log;
+use crate::observe::{log, title};
 use crate::php::EngineSettings;
-use crate::pool::PoolStart;
+use crate::pool::figures::Figures;
+use crate::pool::{PoolFiles, PoolStart, control};
 
 /// A pool process that lived shorter than this has failed; the next one is started with a delay that doubles, up to a
 /// limit for processes that never served and one for those that did.
@@ -26,17 +27,6 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const LONGEST_DELAY_SERVING: Duration = Duration::from_millis(400);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
-
-struct Process {
-    pid: Pid,
-    started: Instant,
-    /// Read: the pool says that it is ready. `None` once it has, or cannot any more.
-    ready: Option<File>,
-    /// It has said so.
-    serves: bool,
-    /// Its other end is in the pool process, which notices when this one is closed: by the master's death.
-    _lifeline: OwnedFd,
-}
 
 #[derive(Default)]
 struct Child {
@@ -47,26 +37,37 @@ struct Child {
     start_at: Option<Instant>,
 }
 
+impl Child {
+    fn serves(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::serves)
+    }
+}
+
 /// The pools and their processes.
 pub struct Children {
     pools: Vec<PoolSocket>,
     children: Vec<Child>,
+    /// Processes of the former configuration. They serve until their successors do.
+    former: Vec<Process>,
     engine: EngineSettings,
+    figures: Figures,
     ready_said: bool,
+    reloaded: bool,
     /// The pool that could not start while the server came up.
     failed: Option<String>,
 }
 
 impl Children {
-    /// No process is started yet.
-    pub fn new(pools: Vec<PoolSocket>, engine: EngineSettings) -> Children {
+    /// No process of `pools` is started yet. `reloaded`: another master did that before, whose processes are `former`.
+    pub fn new(
+        pools: Vec<PoolSocket>,
+        engine: EngineSettings,
+        figures: Figures,
+        former: Vec<Process>,
+        reloaded: bool,
+    ) -> Children {
         let children = pools.iter().map(|_| Child::default()).collect();
-        Children { pools, children, engine, ready_said: false, failed: None }
-    }
-
-    /// How many pools there are.
-    pub fn len(&self) -> usize {
-        self.pools.len()
+        Children { pools, children, former, engine, figures, ready_said: false, reloaded, failed: None }
     }
 
     /// The pools.
@@ -74,78 +75,99 @@ impl Children {
         &self.pools
     }
 
-    /// Forks a process for the pool of this index.
+    /// Forks a process for each pool.
     ///
     /// # Errors
     ///
-    /// The system refuses to fork or to make a pipe.
-    pub fn start(&mut self, index: usize) -> std::io::Result<()> {
-        let (ready_read, ready_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-        let (life_read, life_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-        let listener = self.pools[index].socket.as_fd().try_clone_to_owned()?;
+    /// The system refuses.
+    pub fn start_all(&mut self) -> std::io::Result<()> {
+        (0..self.children.len()).try_for_each(|index| self.start(index))
+    }
+
+    fn start(&mut self, index: usize) -> std::io::Result<()> {
+        let (master_end, pool_end) = control::pair()?;
+        let PoolSocket { pool, bound, files } = &self.pools[index];
+        let listener = bound.socket.socket.as_fd().try_clone_to_owned()?;
+        let files = files.try_clone()?;
+        let figures = self.figures.of(index);
         let log_fd = log::descriptor()?;
         // SAFETY: the master has one thread.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => {
-                self.children[index].process = Some(Process {
-                    pid: child,
-                    started: Instant::now(),
-                    ready: Some(File::from(ready_read)),
-                    serves: false,
-                    _lifeline: life_write,
-                });
+                self.children[index].process = Some(Process::new(pool.name.clone(), child, master_end));
                 self.children[index].start_at = None;
                 Ok(())
             }
             ForkResult::Child => {
                 Events::unblock();
-                let pool = self.pools[index].pool.clone();
+                let pool = pool.clone();
+                title::set(&format!("php-ftm: pool {}", pool.name));
                 // What belongs to other pools is none of this one's business.
                 self.children.clear();
+                self.former.clear();
                 self.pools.clear();
-                drop((ready_read, life_write));
+                drop(master_end);
                 let engine = std::mem::take(&mut self.engine);
-                become_pool(
-                    PoolStart { pool: &pool, listener, ready: ready_write, lifeline: life_read, engine },
-                    log_fd,
-                )
+                become_pool(PoolStart { pool: &pool, listener, files, control: pool_end, figures, engine }, log_fd)
             }
         }
     }
 
-    /// The descriptors on which pools say that they are ready.
-    pub fn readiness(&self) -> Vec<(usize, BorrowedFd<'_>)> {
-        self.children
-            .iter()
-            .enumerate()
-            .filter_map(|(index, child)| Some((index, child.process.as_ref()?.ready.as_ref()?.as_fd())))
-            .collect()
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.children.iter().filter_map(|child| child.process.as_ref()).chain(&self.former)
     }
 
-    /// The pool of this index serves, or never will.
-    pub fn is_ready(&mut self, index: usize) {
-        let Some(process) = &mut self.children[index].process else { return };
-        let mut byte = [0];
-        process.serves = process.ready.take().is_some_and(|mut ready| matches!(ready.read(&mut byte), Ok(1)));
-        if process.serves && !self.ready_said && self.children.iter().all(Child::serves) {
-            self.ready_said = true;
-            log::notice!("ready to handle connections");
+    fn processes_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.children.iter_mut().filter_map(|child| child.process.as_mut()).chain(&mut self.former)
+    }
+
+    /// The channels to the processes.
+    pub fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.processes().filter_map(|process| Some(process.control()?.as_fd()))
+    }
+
+    /// Listens to the processes. Where one serves, that of the former configuration is relieved, and has `patience` to
+    /// finish. True if now, for the first time, all serve.
+    pub fn listen(&mut self, patience: Duration) -> bool {
+        for former in &mut self.former {
+            former.listen();
         }
+        for process in self.children.iter_mut().filter_map(|child| child.process.as_mut()) {
+            if process.listen() {
+                let relieved = self.former.iter_mut().filter(|former| former.pool == process.pool);
+                relieved.for_each(|former| former.relieve(process, patience));
+            }
+        }
+        if self.ready_said || self.children.is_empty() || !self.children.iter().all(Child::serves) {
+            return false;
+        }
+        self.ready_said = true;
+        // Those whose pools are gone.
+        self.former.iter_mut().for_each(|former| former.finish(patience));
+        true
     }
 
-    /// Looks after processes that have ended; replaces them unless the server is `stopping`.
-    pub fn reap(&mut self, stopping: bool) {
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            let Some(pid) = status.pid() else { return };
-            let running = |child: &Child| child.process.as_ref().is_some_and(|process| process.pid == pid);
-            let Some(index) = self.children.iter().position(running) else { continue };
-            let Some(process) = self.children[index].process.take() else { continue };
-            self.report(index, &process, status);
-            if !self.ready_said && !process.serves && matches!(status, WaitStatus::Exited(_, exit::SOFTWARE)) {
-                self.failed.get_or_insert_with(|| self.pools[index].pool.name.clone());
-            } else if !stopping {
-                self.schedule(index, &process);
-            }
+    /// Whether each pool serves, or has failed to.
+    pub fn settled(&self) -> bool {
+        self.children.iter().all(|child| child.serves() || child.failures > 0)
+    }
+
+    /// A process has ended: it is replaced, unless the server is `stopping`.
+    pub fn ended(&mut self, pid: Pid, status: WaitStatus, stopping: bool) {
+        if let Some(at) = self.former.iter().position(|former| former.pid == pid) {
+            self.former.swap_remove(at).report_end(status);
+            return;
+        }
+        let running = |child: &Child| child.process.as_ref().is_some_and(|process| process.pid == pid);
+        let Some(index) = self.children.iter().position(running) else { return };
+        let Some(process) = self.children[index].process.take() else { return };
+        self.figures.ended(index);
+        process.report_end(status);
+        let unfit = !process.serves() && matches!(status, WaitStatus::Exited(_, exit::SOFTWARE));
+        if !self.ready_said && !self.reloaded && unfit {
+            self.failed.get_or_insert(process.pool);
+        } else if !stopping {
+            self.schedule(index, &process);
         }
     }
 
@@ -155,50 +177,27 @@ impl Children {
         self.failed.as_deref()
     }
 
-    fn report(&self, index: usize, process: &Process, status: WaitStatus) {
-        let name = &self.pools[index].pool.name;
-        let (pid, age) = (process.pid, process.started.elapsed().as_secs_f64());
-        match status {
-            WaitStatus::Exited(_, 0) => {
-                log::notice!("[pool {name}] child {pid} exited with code 0 after {age:.6} seconds from start");
-            }
-            WaitStatus::Exited(_, code) => {
-                log::warning!("[pool {name}] child {pid} exited with code {code} after {age:.6} seconds from start");
-            }
-            WaitStatus::Signaled(_, signal, core) => {
-                let core = if core { " - core dumped" } else { "" };
-                log::warning!(
-                    "[pool {name}] child {pid} exited on signal {} ({signal}){core} after {age:.6} seconds from start",
-                    signal as i32
-                );
-            }
-            _ => {}
-        }
-    }
-
     /// Starts the next process: at once after a life of some length, with a growing delay after short ones. The delay of
     /// a pool that did serve stays small: what a script does to it costs the others that much.
     fn schedule(&mut self, index: usize, ended: &Process) {
         let child = &mut self.children[index];
-        child.failures = if ended.started.elapsed() < SHORT_LIFE { child.failures + 1 } else { 0 };
-        let longest = if ended.serves { LONGEST_DELAY_SERVING } else { LONGEST_DELAY };
+        child.failures = if ended.age() < SHORT_LIFE { child.failures + 1 } else { 0 };
+        let longest = if ended.serves() { LONGEST_DELAY_SERVING } else { LONGEST_DELAY };
         let delay = match child.failures {
             0 | 1 => Duration::ZERO,
             n => (FIRST_DELAY * 2u32.saturating_pow((n - 2).min(16))).min(longest),
         };
         if !delay.is_zero() {
-            log::warning!(
-                "[pool {}] keeps ending right after its start: next try in {delay:?}",
-                self.pools[index].pool.name
-            );
+            log::warning!("[pool {}] keeps ending right after its start: next try in {delay:?}", ended.pool);
         }
         child.start_at = Some(Instant::now() + delay);
         self.start_due();
     }
 
-    /// When the next process is due.
-    pub fn next_start(&self) -> Option<Instant> {
-        self.children.iter().filter_map(|child| child.start_at).min()
+    /// When something is due: a process to be started, or to be sent its next signal.
+    pub fn deadline(&self) -> Option<Instant> {
+        let starts = self.children.iter().filter_map(|child| child.start_at);
+        starts.chain(self.processes().filter_map(Process::deadline)).min()
     }
 
     /// Starts the processes that are due.
@@ -221,22 +220,72 @@ impl Children {
         }
     }
 
-    /// Sends a signal to every pool process.
-    pub fn signal_all(&self, signal: Signal) {
-        for process in self.children.iter().filter_map(|child| child.process.as_ref()) {
-            // It may just have ended: its SIGCHLD is on its way.
-            let _ = kill(process.pid, signal);
-        }
+    /// Figures of all pools.
+    pub fn totals(&self) -> Totals {
+        let (active, idle, requests, slow) = self.figures.totals();
+        Totals { active, idle, requests, slow }
+    }
+
+    /// Sends the signals that are due.
+    pub fn escalate(&mut self) {
+        self.processes_mut().for_each(Process::escalate);
+    }
+
+    /// All are to finish their requests.
+    pub fn finish_all(&mut self, patience: Duration) {
+        self.start_no_more();
+        self.processes_mut().for_each(|process| process.finish(patience));
+    }
+
+    /// All are to end at once.
+    pub fn terminate_all(&mut self, patience: Duration) {
+        self.start_no_more();
+        self.processes_mut().for_each(|process| process.terminate(patience));
+    }
+
+    fn start_no_more(&mut self) {
+        self.children.iter_mut().for_each(|child| child.start_at = None);
     }
 
     /// Whether no process is left.
     pub fn all_gone(&self) -> bool {
-        self.children.iter().all(|child| child.process.is_none())
+        self.processes().next().is_none()
     }
-}
 
-impl Child {
-    fn serves(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.serves)
+    /// Describes all processes to the master that takes over.
+    pub fn hand_over(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        self.processes().filter_map(Process::hand_over).collect()
+    }
+
+    /// Opens the pools' logs again and hands them to the processes, with the error log. False: no pool has an access log.
+    ///
+    /// # Errors
+    ///
+    /// What could not be opened, and stays as it was.
+    pub fn reopen_logs(&mut self, error_log: Option<BorrowedFd<'_>>) -> Result<bool, String> {
+        let mut result = Ok(false);
+        for (PoolSocket { pool, files, .. }, child) in self.pools.iter_mut().zip(&self.children) {
+            match PoolFiles::open(pool) {
+                Ok(opened) => {
+                    result = result.map(|any| any || opened.access.is_some());
+                    *files = opened;
+                }
+                Err(message) => result = Err(message),
+            }
+            if let Some(control) = child.process.as_ref().and_then(Process::control)
+                && let Err(e) = control.send_logs(error_log, files)
+            {
+                log::error!("[pool {}] cannot hand over the log files: {e}", pool.name);
+            }
+        }
+        let none = PoolFiles::default();
+        for former in &self.former {
+            let files = self.pools.iter().find(|pool| pool.pool.name == former.pool).map_or(&none, |pool| &pool.files);
+            if let Some(control) = former.control() {
+                // It may be about to leave.
+                let _ = control.send_logs(error_log, files);
+            }
+        }
+        result
     }
 }

@@ -16,8 +16,8 @@ const SIGNALS: [Signal; 6] =
 pub enum Event {
     /// A signal arrived.
     Signal(Signal),
-    /// The pool of this index has something to say.
-    Ready(usize),
+    /// One of the watched descriptors has something to say.
+    Readable,
     /// The deadline passed.
     Deadline,
 }
@@ -52,8 +52,8 @@ impl Events {
         let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
     }
 
-    /// Waits for the next event. `ready` are descriptors with the index of their pool.
-    pub fn wait(&mut self, ready: Vec<(usize, BorrowedFd<'_>)>, deadline: Option<Instant>) -> Event {
+    /// Waits for the next event.
+    pub fn wait(&self, watched: &[BorrowedFd<'_>], deadline: Option<Instant>) -> Event {
         loop {
             if let Ok(Some(info)) = self.signals.read_signal()
                 && let Ok(signal) = i32::try_from(info.ssi_signo).map_err(|_| Errno::EINVAL).and_then(Signal::try_from)
@@ -69,12 +69,11 @@ impl Events {
                 }
             };
             let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            fds.extend(ready.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)));
+            fds.extend(watched.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
             // EINTR is as good as a time-out: everything is looked at again.
             let _ = poll(&mut fds, timeout);
-            let told = fds[1..].iter().position(|fd| fd.any().unwrap_or(false));
-            if let Some(at) = told {
-                return Event::Ready(ready[at].0);
+            if fds[1..].iter().any(|fd| fd.any().unwrap_or(false)) {
+                return Event::Readable;
             }
         }
     }

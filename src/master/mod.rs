@@ -1,103 +1,147 @@
-//! The master: owns the listening sockets, the log file and the pool processes. It never starts PHP, so no extension can
+//! The master: owns the listening sockets, the log files and the pool processes. It never starts PHP, so no extension can
 //! take it down, and it has one thread, so it may fork at any moment.
 //!
 //! ```text
 //!  configuration ── sockets ── (daemonize) ── pid file ── pools forked ── running ──┐
-//!                                                 ▲  a pool process died: replaced  │
-//!                                                 └─────────────────────────────────┤
-//!                        QUIT: pools finish ── TERM, INT: pools end ── exiting <────┘
+//!       ▲                                         ▲  a pool process died: replaced  │
+//!       │                                         └─────────────────────────────────┤
+//!       │                     QUIT: pools finish ── TERM, INT: pools end ── exiting <┤
+//!       └─ exec ── yes ── is the new configuration right? ── USR2 <──────────────────┘
 //! ```
 
 mod access;
 mod acl;
 mod children;
 mod daemon;
+mod emergency;
 mod events;
+mod inherit;
+mod notify;
+mod process;
+mod reload;
+mod serve;
 mod sockets;
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use ftm_config::{Config, Diagnostic, ErrorLog, Global, LoadOptions, Pool};
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::unistd::{Uid, getpid};
+use nix::unistd::Uid;
 
 use crate::PHP_PREFIX;
+use crate::check;
 use crate::cli::{Cli, exit};
-use crate::observe::{log, reason};
+use crate::observe::{log, reason, title};
 use crate::php::{Engine, EngineSettings};
-use crate::pool::{self, limits};
+use crate::pool::figures::Figures;
+use crate::pool::{self, PoolFiles, limits};
 use children::Children;
-use events::{Event, Events};
+use inherit::Inherited;
+use serve::{Master, Settings};
+use sockets::Bound;
 
-/// How often pool processes that ignore SIGTERM are sent SIGKILL.
-const KILL_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A pool and its listening socket.
+/// A pool, its listening socket and its log files.
 pub struct PoolSocket {
     pool: Pool,
-    socket: OwnedFd,
+    bound: Bound,
+    files: PoolFiles,
 }
 
 /// Runs the server; returns the exit code.
 pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
+    // Before anything is opened: descriptors that whoever started us left open.
+    daemon::keep_descriptors_from_children();
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let mut inherited = Inherited::take();
+    if let Some(file) = inherited.log.take() {
+        log::start(log::Level::Notice, Some(file));
+        log::launched();
+    }
     let path = cli.config.clone().unwrap_or_else(|| match &cli.prefix {
         Some(prefix) => prefix.join("etc/php-fpm.conf"),
         None => Path::new(PHP_PREFIX).join("etc/php-fpm.conf"),
     });
-    let Some(config) = load(cli, path) else { return exit::CONFIG };
-    report(&config.thread_notes());
     if cli.test > 0 {
-        return test(cli, &config);
+        return test(cli, path, inherited, &engine);
     }
+    let mut launch = None;
+    let prepared = prepare(cli, path, &mut inherited, &mut launch);
+    let former = std::mem::take(&mut inherited.processes);
+    let (settings, pools) = match prepared {
+        Ok((config, pools)) => {
+            sockets::discard(std::mem::take(&mut inherited.sockets));
+            title::set(&format!("php-ftm: master process ({})", config.file.display()));
+            (Settings::of(&config.global), pools)
+        }
+        Err(Unfit) if former.is_empty() => return exit::CONFIG,
+        Err(Unfit) => {
+            log::alert!("this reload failed: the former pools go on; correct what is wrong and reload again");
+            (Settings::default(), Vec::new())
+        }
+    };
+    let result = Figures::map(pools.len(), settings.process_max)
+        .map_err(|e| format!("cannot share memory with the pools: {}", reason(&e)))
+        .map(|figures| Children::new(pools, engine, figures, former, inherited.reloaded))
+        .and_then(|children| Master::new(argv, settings, children, inherited.sockets))
+        .and_then(|mut master| master.launch(launch).map(|()| master.serve()));
+    result.unwrap_or_else(|message| {
+        failed(&message);
+        exit::CONFIG
+    })
+}
+
+/// The configuration cannot be put into effect. Why has been logged.
+struct Unfit;
+
+fn failed(message: &str) -> Unfit {
+    log::error!("{message}");
+    log::error!("FPM initialization failed");
+    Unfit
+}
+
+/// Everything up to the bound sockets. `launch` is set where the process has gone to the background.
+fn prepare(
+    cli: &Cli,
+    path: PathBuf,
+    inherited: &mut Inherited,
+    launch: &mut Option<daemon::Reporter>,
+) -> Result<(Config, Vec<PoolSocket>), Unfit> {
+    let config = load(cli, path, inherited.reloaded).ok_or(Unfit)?;
     if !Uid::effective().is_root() {
         report(&config.ignored_without_root());
     }
     for unused in config.not_acted_on() {
         log::warning!("{unused}");
     }
-    let file = match open_error_log(&config) {
-        Ok(file) => file,
-        Err(message) => return failed(&message),
-    };
+    let file = open_error_log(&config).map_err(|e| failed(&e))?;
     let to_file = config.global.daemonize || !(cli.force_stderr || log::stderr_is_terminal());
     log::start(config.global.log_level, to_file.then_some(file).flatten());
-    if let Err(message) = limit(&config.global) {
-        return failed(&message);
+    if inherited.reloaded {
+        log::launched();
     }
-    let mut launch = None;
-    if config.global.daemonize {
+    limit(&config.global).map_err(|e| failed(&e))?;
+    // Who was a master before is in the background, if that is wanted.
+    if config.global.daemonize && !inherited.reloaded {
         // What fails from here on makes the process that was started exit with 70, when the Reporter is dropped: after
         // the reason has been logged.
         match daemon::daemonize() {
-            Ok(reporter) => launch = Some(reporter),
-            Err(e) => return failed(&format!("failed to daemonize: {e}")),
+            Ok(reporter) => *launch = Some(reporter),
+            Err(e) => return Err(failed(&format!("failed to daemonize: {e}"))),
         }
     }
-    daemon::keep_descriptors_from_children();
-    if let Err(message) = prioritize(&config.global) {
-        return failed(&message);
-    }
-    let bound = sockets::check_root(&config, cli.allow_root).and_then(|()| sockets::bind_all(&config));
-    let code = match bound.and_then(|pools| launched(&config, pools, engine, &mut launch)) {
-        Ok(code) => code,
-        Err(message) => failed(&message),
-    };
-    if let Some(pid) = &config.global.pid {
-        // It may be gone already.
-        let _ = std::fs::remove_file(pid);
-    }
-    code
+    prioritize(&config.global).map_err(|e| failed(&e))?;
+    sockets::check_root(&config, cli.allow_root).map_err(|e| failed(&e))?;
+    let files: Result<Vec<_>, _> = config.pools.iter().map(PoolFiles::open).collect();
+    let files = files.map_err(|e| failed(&e))?;
+    let bound = sockets::bind_all(&config, &mut inherited.sockets).map_err(|e| failed(&e))?;
+    let pools = config.pools.iter().zip(bound).zip(files);
+    let pools = pools.map(|((pool, bound), files)| PoolSocket { pool: pool.clone(), bound, files }).collect();
+    Ok((config, pools))
 }
 
-fn failed(message: &str) -> i32 {
-    log::error!("{message}");
-    log::error!("FPM initialization failed");
-    exit::CONFIG
-}
-
-fn load(cli: &Cli, path: PathBuf) -> Option<Config> {
+fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
     let version = Engine::php_version();
     let options = LoadOptions {
         prefix: cli.prefix.clone(),
@@ -113,8 +157,11 @@ fn load(cli: &Cli, path: PathBuf) -> Option<Config> {
     };
     match ftm_config::load(&path, &options) {
         Ok(loaded) => {
-            log::start(loaded.config.global.log_level, None);
+            if !reloaded {
+                log::start(loaded.config.global.log_level, None);
+            }
             report(&loaded.diagnostics);
+            report(&loaded.config.thread_notes());
             Some(loaded.config)
         }
         Err(errors) => {
@@ -137,15 +184,28 @@ fn report(diagnostics: &[Diagnostic]) {
     }
 }
 
-/// `-t` and `-tt`.
-fn test(cli: &Cli, config: &Config) -> i32 {
-    if let Err(message) = open_error_log(config).and_then(|_| sockets::check_names(config)) {
-        return failed(&message);
+/// `-t` and `-tt`; with what a master about to reload has handed over, also whether the new sockets can be had.
+fn test(cli: &Cli, path: PathBuf, inherited: Inherited, engine: &EngineSettings) -> i32 {
+    let Some(config) = load(cli, path, false) else { return exit::CONFIG };
+    let checked = open_error_log(&config)
+        .and_then(|_| config.pools.iter().try_for_each(|pool| PoolFiles::open(pool).map(drop)))
+        .and_then(|()| sockets::check_names(&config))
+        .and_then(|()| match inherited.check {
+            true => sockets::check_root(&config, cli.allow_root)
+                .and_then(|()| sockets::try_bind(&config, inherited.sockets)),
+            false => Ok(()),
+        });
+    if let Err(message) = checked {
+        failed(&message);
+        return exit::CONFIG;
     }
     if cli.test > 1 {
         for line in config.dump() {
             log::notice!("{line}");
         }
+    }
+    if check::php(&config, engine).is_err() {
+        return exit::SOFTWARE;
     }
     log::notice!("configuration file {} test is successful", config.file.display());
     eprintln!();
@@ -174,96 +234,6 @@ fn prioritize(global: &Global) -> Result<(), String> {
             limits::priority(nice).map_err(|e| format!("Unable to set priority for the master process: {}", reason(&e)))
         }
         None => Ok(()),
-    }
-}
-
-/// From here on the process is the one that stays. Returns its exit code.
-fn launched(
-    config: &Config,
-    pools: Vec<PoolSocket>,
-    engine: EngineSettings,
-    launch: &mut Option<daemon::Reporter>,
-) -> Result<i32, String> {
-    let mut events = Events::watch().map_err(|e| format!("cannot watch for signals: {e}"))?;
-    if let Some(path) = &config.global.pid {
-        std::fs::write(path, getpid().to_string())
-            .map_err(|e| format!("Unable to write the PID file {}: {e}", path.display()))?;
-    }
-    // Before the first fork, or pool processes would hold the other end of the pipe too.
-    if let Some(launch) = launch.take() {
-        launch.success();
-    }
-    let mut children = Children::new(pools, engine);
-    for index in 0..children.len() {
-        children.start(index).map_err(|e| format!("fork() failed: {e}"))?;
-    }
-    log::notice!("fpm is running, pid {}", getpid());
-    log::launched();
-    serve(config, &mut children, &mut events);
-    sockets::remove_files(children.pools());
-    log::notice!("exiting, bye-bye!");
-    Ok(if children.failed().is_some() { exit::SOFTWARE } else { exit::OK })
-}
-
-/// How a stop goes on when pool processes take their time.
-enum Stop {
-    /// Nobody asked for one.
-    No,
-    /// They were sent QUIT; `None`: they may finish in their own time.
-    Finishing(Option<Instant>),
-    /// They were sent TERM, and are sent KILL from this moment on.
-    Terminating(Instant),
-}
-
-fn serve(config: &Config, children: &mut Children, events: &mut Events) {
-    let patience = config.global.process_control_timeout;
-    let mut stop = Stop::No;
-    loop {
-        let stopping = !matches!(stop, Stop::No);
-        if stopping && children.all_gone() {
-            return;
-        }
-        let deadline = match stop {
-            Stop::No => children.next_start(),
-            Stop::Finishing(at) => at,
-            Stop::Terminating(at) => Some(at),
-        };
-        match events.wait(children.readiness(), deadline) {
-            Event::Signal(Signal::SIGCHLD) => {
-                children.reap(stopping);
-                if let (Some(pool), Stop::No) = (children.failed(), &stop) {
-                    log::error!("[pool {pool}] cannot start: giving up");
-                    children.signal_all(Signal::SIGTERM);
-                    stop = Stop::Terminating(Instant::now() + KILL_INTERVAL);
-                }
-            }
-            Event::Signal(Signal::SIGQUIT) if !stopping => {
-                log::notice!("Finishing ...");
-                children.signal_all(Signal::SIGQUIT);
-                stop = Stop::Finishing((!patience.is_zero()).then(|| Instant::now() + patience));
-            }
-            Event::Signal(Signal::SIGTERM | Signal::SIGINT) if !matches!(stop, Stop::Terminating(_)) => {
-                log::notice!("Terminating ...");
-                children.signal_all(Signal::SIGTERM);
-                stop = Stop::Terminating(Instant::now() + patience.max(KILL_INTERVAL));
-            }
-            Event::Signal(signal @ (Signal::SIGUSR1 | Signal::SIGUSR2)) => {
-                log::warning!("{signal}: reopening logs and reloading are not acted on yet: nothing is changed");
-            }
-            Event::Signal(_) => {}
-            Event::Ready(index) => children.is_ready(index),
-            Event::Deadline => match stop {
-                Stop::No => children.start_due(),
-                Stop::Finishing(_) => {
-                    children.signal_all(Signal::SIGTERM);
-                    stop = Stop::Terminating(Instant::now() + KILL_INTERVAL);
-                }
-                Stop::Terminating(_) => {
-                    children.signal_all(Signal::SIGKILL);
-                    stop = Stop::Terminating(Instant::now() + KILL_INTERVAL);
-                }
-            },
-        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! The listening sockets: bound once by the master, inherited by every process of their pool.
+//! The listening sockets: bound once, inherited by every process of their pool and by the master that takes over.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -13,17 +14,64 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::PoolSocket;
 use super::access::Access;
+use super::inherit::{InheritedSocket, key_of_tcp};
 use crate::observe::{log, reason};
 use crate::pool::{Identity, find_group, find_user};
 
-/// Binds the socket of each pool.
+/// A listening socket.
+pub struct Bound {
+    /// The socket, non-blocking, and its name for a master that takes over.
+    pub socket: InheritedSocket,
+    /// Whether a former master or systemd left it to this one.
+    inherited: bool,
+}
+
+/// Binds the socket of each pool, or takes it from what was inherited. Sockets that nobody wants any more stay in
+/// `inherited`.
+///
+/// # Errors
+///
+/// PHP-FPM's message for the first that cannot be bound. `inherited` is as it was then, and nothing else is bound.
+pub fn bind_all(config: &Config, inherited: &mut Vec<InheritedSocket>) -> Result<Vec<Bound>, String> {
+    check_names(config)?;
+    let mut bound = Vec::new();
+    for pool in &config.pools {
+        match bind(pool, inherited) {
+            Ok(socket) => bound.push(socket),
+            Err(message) => {
+                give_back(bound, inherited);
+                return Err(message);
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// Binds, just to see whether it works, what was not inherited.
 ///
 /// # Errors
 ///
 /// PHP-FPM's message for the first that cannot be bound.
-pub fn bind_all(config: &Config) -> Result<Vec<PoolSocket>, String> {
-    check_names(config)?;
-    config.pools.iter().map(|pool| Ok(PoolSocket { pool: pool.clone(), socket: bind(pool)? })).collect()
+pub fn try_bind(config: &Config, mut inherited: Vec<InheritedSocket>) -> Result<(), String> {
+    let bound = bind_all(config, &mut inherited)?;
+    give_back(bound, &mut inherited);
+    Ok(())
+}
+
+fn give_back(bound: Vec<Bound>, inherited: &mut Vec<InheritedSocket>) {
+    for Bound { socket, inherited: was_inherited } in bound {
+        match was_inherited {
+            true => inherited.push(socket),
+            false => remove_file(&socket.key),
+        }
+    }
+}
+
+/// Closes sockets that no pool wants any more, and removes their files.
+pub fn discard(sockets: Vec<InheritedSocket>) {
+    for socket in sockets.into_iter().filter(|socket| !socket.activated) {
+        remove_file(&socket.key);
+    }
 }
 
 /// Whether all users and groups that the pools name exist.
@@ -60,45 +108,59 @@ pub fn check_root(config: &Config, allowed: bool) -> Result<(), String> {
     }
 }
 
-fn bind(pool: &Pool) -> Result<OwnedFd, String> {
+fn bind(pool: &Pool, inherited: &mut Vec<InheritedSocket>) -> Result<Bound, String> {
     let listen = &pool.listen;
     let failed = |e: std::io::Error| cannot_bind(listen, &e);
-    let socket = match &listen.address {
-        ListenAddress::Unix(path) => bind_unix(path, pool)?,
-        ListenAddress::Tcp { host: None, port } => match bind_tcp((Ipv6Addr::UNSPECIFIED, *port).into()) {
-            Ok(socket) => socket,
-            Err(_) => {
-                log::notice!("Failed implicitly binding to ::, retrying with 0.0.0.0");
-                bind_tcp((Ipv4Addr::UNSPECIFIED, *port).into()).map_err(failed)?
-            }
-        },
-        ListenAddress::Tcp { host: Some(host), port } => {
-            let addresses = (host.as_str(), *port).to_socket_addrs().map_err(|e| {
-                format!("getaddrinfo: cannot resolve '{host}' of listen = {}: {e}", listen.name.display())
-            })?;
-            first_bound(addresses).map_err(failed)?
+    let addresses = match &listen.address {
+        ListenAddress::Unix(path) => return bind_unix(path, pool, inherited),
+        ListenAddress::Tcp { host: None, port } => {
+            vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()]
         }
+        ListenAddress::Tcp { host: Some(host), port } => (host.as_str(), *port)
+            .to_socket_addrs()
+            .map_err(|e| format!("getaddrinfo: cannot resolve '{host}' of listen = {}: {e}", listen.name.display()))?
+            .collect::<Vec<SocketAddr>>(),
     };
+    if let Some(bound) = addresses.iter().find_map(|address| adopt(&key_of_tcp(*address), inherited)) {
+        return Ok(bound);
+    }
+    let implicit = matches!(&listen.address, ListenAddress::Tcp { host: None, .. });
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for (index, address) in addresses.into_iter().enumerate() {
+        if implicit && index > 0 {
+            log::notice!("Failed implicitly binding to ::, retrying with 0.0.0.0");
+        }
+        match bind_tcp(address) {
+            Ok(socket) => {
+                start_listening(&socket, listen)?;
+                return Ok(new(key_of_tcp(address), socket));
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(failed(last))
+}
+
+/// The inherited socket of this key.
+fn adopt(key: &OsStr, inherited: &mut Vec<InheritedSocket>) -> Option<Bound> {
+    let at = inherited.iter().position(|socket| socket.key == key)?;
+    let socket = inherited.swap_remove(at);
+    log::notice!("using inherited socket fd={}, \"{}\"", socket.socket.as_raw_fd(), socket.key.display());
+    Some(Bound { socket, inherited: true })
+}
+
+fn new(key: OsString, socket: Socket) -> Bound {
+    Bound { socket: InheritedSocket { key, socket: socket.into(), activated: false }, inherited: false }
+}
+
+fn start_listening(socket: &Socket, listen: &Listen) -> Result<(), String> {
     let backlog = if listen.backlog < 0 { i32::MAX } else { listen.backlog };
-    socket.listen(backlog).map_err(failed)?;
-    socket.set_nonblocking(true).map_err(failed)?;
-    Ok(socket.into())
+    socket.listen(backlog).and_then(|()| socket.set_nonblocking(true)).map_err(|e| cannot_bind(listen, &e))
 }
 
 /// PHP-FPM's words.
 fn cannot_bind(listen: &Listen, e: &std::io::Error) -> String {
     format!("unable to bind listening socket for address '{}': {}", listen.name.display(), reason(e))
-}
-
-fn first_bound(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<Socket> {
-    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match bind_tcp(address) {
-            Ok(socket) => return Ok(socket),
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
 }
 
 fn bind_tcp(address: SocketAddr) -> std::io::Result<Socket> {
@@ -114,10 +176,13 @@ fn bind_tcp(address: SocketAddr) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-fn bind_unix(path: &Path, pool: &Pool) -> Result<Socket, String> {
+fn bind_unix(path: &Path, pool: &Pool, inherited: &mut Vec<InheritedSocket>) -> Result<Bound, String> {
     let listen = &pool.listen;
     let in_pool = |e: String| format!("[pool {}] {e}", pool.name);
     let access = Access::of(pool).map_err(in_pool)?;
+    if let Some(bound) = adopt(path.as_os_str(), inherited) {
+        return Ok(bound);
+    }
     if UnixStream::connect(path).is_ok() {
         return Err(format!("Another FPM instance seems to already listen on {}", path.display()));
     }
@@ -132,15 +197,20 @@ fn bind_unix(path: &Path, pool: &Pool) -> Result<Socket, String> {
     umask(before);
     bound.map_err(failed)?;
     access.apply(path).map_err(in_pool)?;
-    Ok(socket)
+    start_listening(&socket, listen)?;
+    Ok(new(path.as_os_str().to_owned(), socket))
 }
 
 /// Removes the socket files at the end.
 pub fn remove_files(pools: &[PoolSocket]) {
-    for PoolSocket { pool, .. } in pools {
-        if let ListenAddress::Unix(path) = &pool.listen.address {
-            // Somebody may have been faster.
-            let _ = fs::remove_file(path);
-        }
+    let ours = pools.iter().map(|pool| &pool.bound.socket).filter(|socket| !socket.activated);
+    ours.for_each(|socket| remove_file(&socket.key));
+}
+
+/// The key of a unix socket is its path.
+fn remove_file(key: &OsStr) {
+    if Path::new(key).is_absolute() {
+        // Somebody may have been faster.
+        let _ = fs::remove_file(key);
     }
 }

@@ -59,6 +59,11 @@ pub fn descriptor() -> io::Result<OwnedFd> {
     }
 }
 
+/// A copy of the log file's descriptor; `None`: lines go to stderr.
+pub fn file() -> Option<OwnedFd> {
+    sink().file.as_ref().and_then(|file| file.as_fd().try_clone_to_owned().ok())
+}
+
 // SAFETY: as time.h declares it.
 unsafe extern "C" {
     fn tzset();
@@ -72,6 +77,11 @@ pub fn redirect(fd: OwnedFd) {
     let mut sink = sink();
     sink.file = Some(File::from(fd));
     sink.stderr = false;
+}
+
+/// Lines go to `file` from now on: the log was opened anew.
+pub fn reopen(file: File) {
+    sink().file = Some(file);
 }
 
 /// Writes a line; newlines inside become spaces, so that no script can forge one.
@@ -110,6 +120,11 @@ pub fn local_time(at: i64, format: &CStr) -> String {
     };
     String::from_utf8_lossy(&out[..len]).into_owned()
 }
+
+macro_rules! debug {
+    ($($arg:tt)*) => { $crate::observe::log::write($crate::observe::log::Level::Debug, &format!($($arg)*)) };
+}
+pub(crate) use debug;
 
 macro_rules! notice {
     ($($arg:tt)*) => { $crate::observe::log::write($crate::observe::log::Level::Notice, &format!($($arg)*)) };

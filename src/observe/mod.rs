@@ -2,6 +2,7 @@
 
 pub mod log;
 pub mod status;
+pub mod title;
 
 /// The system's reason as PHP-FPM words it: `Permission denied (13)`.
 pub fn reason(e: &std::io::Error) -> String {

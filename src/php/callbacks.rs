@@ -76,7 +76,8 @@ extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request 
         if pool.max_requests > 0 && thread.served >= pool.max_requests {
             return std::ptr::null();
         }
-        let Some(request) = pool.dispatcher.next(&thread.slot) else {
+        let first = !std::mem::replace(&mut thread.asked, true);
+        let Some(request) = pool.dispatcher.next(&thread.slot, first) else {
             return std::ptr::null();
         };
         thread.served += 1;
@@ -105,7 +106,7 @@ extern "C" fn ftm_rs_script_ended(slot: *mut c_void, memory_peak: usize) {
         let thread = unsafe { thread(slot) };
         let memory = memory_peak as u64;
         thread.slot.row().script_ended(memory);
-        thread.pool.dispatcher.note_memory(memory);
+        thread.pool.dispatcher.figures().note_memory(memory);
     });
 }
 

@@ -7,7 +7,9 @@ pub mod ffi;
 mod request;
 mod script_path;
 mod thread;
+mod unsafe_extensions;
 
 pub use engine::{Engine, EngineSettings};
 pub use script_path::{PathSettings, request_uri};
 pub use thread::{PhpPool, ThreadEnd, spawn};
+pub use unsafe_extensions::{UnsafeExtension, unsafe_extensions};

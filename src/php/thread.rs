@@ -42,6 +42,8 @@ pub(super) struct PhpThread {
     pub(super) running: Option<NonNull<Running>>,
     /// The response buffer, kept from request to request.
     pub(super) buffer: Vec<u8>,
+    /// It has asked for a request.
+    pub(super) asked: bool,
     /// Requests that this thread has served.
     pub(super) served: u64,
 }
@@ -69,7 +71,7 @@ pub fn spawn(
 ) -> std::io::Result<JoinHandle<()>> {
     let builder = thread::Builder::new().name(format!("php {}", slot.index())).stack_size(pool.stack_size);
     builder.spawn(move || {
-        let mut this = Box::new(PhpThread { pool, slot, running: None, buffer: Vec::new(), served: 0 });
+        let mut this = Box::new(PhpThread { pool, slot, running: None, buffer: Vec::new(), asked: false, served: 0 });
         let context: *mut PhpThread = &mut *this;
         // SAFETY: the engine is started (a PhpPool is only made then), this thread is new and ends after this call, and
         // the context outlives it.

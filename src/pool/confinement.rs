@@ -1,4 +1,4 @@
-//! How a pool process gives up what it does not need, in PHP-FPM's order: limits, root, directory, priority, user.
+//! How a pool process gives up what it does not need, in PHP-FPM's order: limits, root, directory, priority, user, profile.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use ftm_config::Pool;
 use nix::sys::prctl::set_dumpable;
 use nix::unistd::{Uid, chdir, chroot};
 
+use super::apparmor::Hat;
 use super::limits;
 use super::privileges::Identity;
 use crate::observe::{log, reason};
@@ -30,6 +31,7 @@ fn changed_root(pool: &Pool) -> Option<&Path> {
 pub fn enter(pool: &Pool, identity: &Identity) -> Result<(), String> {
     let name = &pool.name;
     set_limits(pool)?;
+    let hat = pool.apparmor_hat.as_deref().map(Hat::take).transpose()?;
     let is_root = Uid::effective().is_root();
     if let Some(root) = changed_root(pool) {
         chroot(root).map_err(|e| format!("failed to chroot({}): {}", root.display(), reason(&e.into())))?;
@@ -47,7 +49,7 @@ pub fn enter(pool: &Pool, identity: &Identity) -> Result<(), String> {
     {
         log::error!("[pool {name}] failed to prctl(PR_SET_DUMPABLE): {}", reason(&e.into()));
     }
-    Ok(())
+    hat.map_or(Ok(()), Hat::put_on)
 }
 
 /// Limits that cannot be had are said and done without, as under PHP-FPM.

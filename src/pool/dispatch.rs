@@ -4,15 +4,17 @@
 //!  submit ──> idle slot? ── yes ──> its mailbox ──> the slot's thread wakes
 //!                │
 //!                no ──> queue ──> the next slot that asks (a request whose client has left is dropped unrun)
+//!                         └──> work_waits: the pool may boot a further thread
 //! ```
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::figures::OwnFigures;
+use super::sizing::Counts;
 use super::slot::{Mail, Slot};
 use super::waits::Waits;
 use crate::server::Request;
@@ -23,18 +25,35 @@ pub struct Dispatcher {
     state: Mutex<State>,
     queue_limit: usize,
     space: Notify,
-    accepted: AtomicU64,
-    memory_peak: AtomicU64,
+    figures: OwnFigures,
+    /// The number of threads changes with the work.
+    elastic: bool,
+    wanted: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    idle: Vec<usize>,
+    idle: Vec<Idle>,
     queue: VecDeque<Queued>,
-    queue_max: usize,
-    active_max: usize,
     waits: Waits,
+    /// Slots without a thread.
+    empty: BTreeSet<usize>,
+    /// Threads, and how many of them have not asked for their first request.
+    threads: usize,
+    booting: usize,
     stopping: bool,
+}
+
+impl State {
+    /// Threads that have nothing to do, but for those that boot to take what waits.
+    fn spare(&self) -> usize {
+        self.idle.len() + self.booting.saturating_sub(self.queue.len())
+    }
+}
+
+struct Idle {
+    index: usize,
+    since: Instant,
 }
 
 struct Queued {
@@ -47,22 +66,21 @@ struct Queued {
 pub struct Load {
     /// Requests that wait for a slot, and connections that wait to be accepted.
     pub queue: usize,
-    /// The most that ever waited, as far as anybody looked at the kernel's part.
-    pub queue_max: usize,
-    /// Slots that wait for a request.
+    /// All threads.
+    pub threads: usize,
+    /// Threads that wait for a request.
     pub idle: usize,
-    /// The most slots that were ever busy.
-    pub active_max: usize,
     /// How long requests waited for a slot.
     pub waits: Waits,
 }
 
 impl Dispatcher {
-    /// `queue_limit` (`listen.backlog`): with that many requests waiting, [`Dispatcher::wait_space`] waits.
-    pub fn new(slots: Vec<Arc<Slot>>, queue_limit: usize) -> Dispatcher {
-        let state = Mutex::default();
-        let (accepted, memory_peak) = (AtomicU64::new(0), AtomicU64::new(0));
-        Dispatcher { slots, state, queue_limit, space: Notify::new(), accepted, memory_peak }
+    /// `queue_limit` (`listen.backlog`): with that many requests waiting, [`Dispatcher::wait_space`] waits. No slot has a
+    /// thread yet; `elastic`: more may get one when work waits.
+    pub fn new(slots: Vec<Arc<Slot>>, queue_limit: usize, figures: OwnFigures, elastic: bool) -> Dispatcher {
+        let state = State { empty: (0..slots.len()).collect(), ..State::default() };
+        let (space, wanted) = (Notify::new(), Notify::new());
+        Dispatcher { slots, state: Mutex::new(state), queue_limit, space, figures, elastic, wanted }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,72 +97,100 @@ impl Dispatcher {
         self.queue_limit
     }
 
-    /// A request has begun: what PHP-FPM counts as "accepted conn".
-    pub fn count_request(&self) {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Requests begun so far.
-    pub fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Relaxed)
-    }
-
-    /// A request took as many bytes of memory.
-    pub fn note_memory(&self, bytes: u64) {
-        self.memory_peak.fetch_max(bytes, Ordering::Relaxed);
-    }
-
-    /// The most bytes that a request has taken.
-    pub fn memory_peak(&self) -> u64 {
-        self.memory_peak.load(Ordering::Relaxed)
-    }
-
-    /// As many slots are busy, counting a request that takes none: see [`super::status`].
-    pub fn note_active(&self, active: usize) {
-        let mut state = self.lock();
-        state.active_max = state.active_max.max(active);
+    /// The pool's figures.
+    pub fn figures(&self) -> OwnFigures {
+        self.figures
     }
 
     /// The state of queue and slots. `backlog`: connections that wait in the kernel, which count as queued.
     pub fn load(&self, backlog: usize) -> Load {
-        let mut state = self.lock();
+        let state = self.lock();
         let queue = state.queue.len() + backlog;
-        state.queue_max = state.queue_max.max(queue);
-        Load {
-            queue,
-            queue_max: state.queue_max,
+        self.figures.note_queue(queue);
+        Load { queue, threads: state.threads, idle: state.spare(), waits: state.waits }
+    }
+
+    /// The same, as sizing wants it. Threads that have been idle for longer than `timeout` are expired.
+    pub fn counts(&self, timeout: Option<Duration>) -> Counts {
+        let state = self.lock();
+        let expired = |timeout| state.idle.iter().take_while(|idle| idle.since.elapsed() > timeout).count();
+        Counts {
+            threads: state.threads,
+            booting: state.booting,
             idle: state.idle.len(),
-            active_max: state.active_max,
-            waits: state.waits,
+            queued: state.queue.len(),
+            expired: timeout.map_or(0, expired),
         }
+    }
+
+    /// Takes a slot for a thread that is about to boot; `None`: each has one.
+    pub fn take_slot(&self) -> Option<usize> {
+        let mut state = self.lock();
+        let index = state.empty.pop_first()?;
+        state.threads += 1;
+        state.booting += 1;
+        Some(index)
+    }
+
+    /// The slot's thread has ended, or could not be `booting`.
+    pub fn release_slot(&self, index: usize, booting: bool) {
+        let mut state = self.lock();
+        state.threads -= 1;
+        state.booting -= usize::from(booting);
+        state.empty.insert(index);
+    }
+
+    /// The thread of a slot has ended, and another one is about to boot there.
+    pub fn boots_again(&self) {
+        self.lock().booting += 1;
+    }
+
+    /// Lets the `count` threads leave that have been idle for longest; returns their slots.
+    pub fn retire(&self, count: usize) -> Vec<usize> {
+        let mut state = self.lock();
+        let count = count.min(state.idle.len());
+        let leaving: Vec<usize> = state.idle.drain(..count).map(|idle| idle.index).collect();
+        drop(state);
+        leaving.iter().for_each(|&index| self.slots[index].post(Mail::Leave));
+        leaving
+    }
+
+    /// Waits until a request is queued that a further thread could take. Only where the number of threads changes.
+    pub async fn work_waits(&self) {
+        self.wanted.notified().await;
     }
 
     /// Runs the request on the slot that became idle last, or queues it.
     pub fn submit(&self, request: Arc<Request>) {
         let mut state = self.lock();
         match state.idle.pop() {
-            Some(index) => {
-                state.active_max = state.active_max.max(self.slots.len() - state.idle.len());
+            Some(Idle { index, .. }) => {
+                self.figures.note_active(state.threads - state.spare());
                 state.waits.add(Duration::ZERO);
                 drop(state);
                 self.slots[index].post(Mail::Request(request));
             }
             None => {
                 state.queue.push_back(Queued { request, since: Instant::now() });
-                state.queue_max = state.queue_max.max(state.queue.len());
+                self.figures.note_queue(state.queue.len());
+                if self.elastic {
+                    self.wanted.notify_one();
+                }
             }
         }
     }
 
-    /// Waits for the next request of `slot`. `None`: the pool stops. Only for the slot's own thread.
-    pub fn next(&self, slot: &Slot) -> Option<Arc<Request>> {
+    /// Waits for the next request of `slot`. `None`: leave. Only for the slot's own thread; `first`: it has just booted.
+    pub fn next(&self, slot: &Slot, first: bool) -> Option<Arc<Request>> {
         let mut state = self.lock();
+        state.booting -= usize::from(first);
         while let Some(Queued { request, since }) = state.queue.pop_front() {
             if state.queue.len() + 1 == self.queue_limit {
                 self.space.notify_waiters();
             }
             if !request.aborted() {
                 state.waits.add(since.elapsed());
+                self.figures.note_active(state.threads - state.spare());
                 return Some(request);
             }
             // Dropped unrun; its connection is gone or wants END_REQUEST.
@@ -153,7 +199,7 @@ impl Dispatcher {
         if state.stopping {
             return None;
         }
-        state.idle.push(slot.index());
+        state.idle.push(Idle { index: slot.index(), since: Instant::now() });
         drop(state);
         slot.wait()
     }
@@ -199,7 +245,7 @@ impl Dispatcher {
         state.stopping = true;
         let idle = std::mem::take(&mut state.idle);
         drop(state);
-        for index in idle {
+        for Idle { index, .. } in idle {
             self.slots[index].post(Mail::Leave);
         }
     }

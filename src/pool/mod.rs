@@ -5,24 +5,31 @@
 //!     ── QUIT, or the master is gone ── no more connections ── requests finish ── threads leave ── MSHUTDOWN ── exit
 //! ```
 
+mod apparmor;
 mod backlog;
 mod confinement;
+pub mod control;
 mod dispatch;
 mod environment;
+pub mod figures;
+mod files;
 pub mod limits;
 mod pages;
 mod privileges;
 mod process;
 mod row;
+mod sizing;
 mod slot;
 mod status;
+mod threads;
 mod waits;
 
 pub use backlog::Backlog;
 pub use dispatch::Dispatcher;
+pub use files::PoolFiles;
 pub use pages::Pages;
 pub use privileges::{Identity, find_group, find_user};
-pub use process::{PoolStart, run};
+pub use process::{PoolStart, engine_settings, run};
 #[cfg(test)]
 pub use row::{Cpu, State};
 pub use row::{Row, Shown, View};

@@ -1,41 +1,42 @@
 //! The life of a pool process, from the fork to its exit.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::ffi::CString;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ftm_config::{ExecutionClock, Pool, ProcessManager};
 use ftm_fastcgi::Limits;
 use nix::sys::signal::{SigSet, Signal};
-use tokio::io::Interest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use super::backlog::Backlog;
 use super::confinement;
+use super::control::{Order, PoolEnd};
 use super::dispatch::Dispatcher;
 use super::environment;
+use super::figures::OwnFigures;
+use super::files::PoolFiles;
 use super::pages::Pages;
 use super::privileges::{self, Identity};
+use super::sizing::Sizing;
 use super::slot::Slot;
 use super::status::{self, PoolInfo};
+use super::threads::{Ended, Threads};
+use crate::check;
 use crate::observe::log;
-use crate::php::{self, Engine, EngineSettings, PathSettings, PhpPool, ThreadEnd};
+use crate::php::{Engine, EngineSettings, PathSettings, PhpPool};
 use crate::server::{
-    AllowedClients, ConnectionSettings, Connections, Listener, OpenConnections, WireLimits, accept_loop, watch,
+    AllowedClients, ConnectionSettings, Connections, Gate, OpenConnections, WireLimits, accept_loop, accept_rest, give,
+    take,
 };
 
-/// A thread that cannot be started is tried again after this.
-const SPAWN_RETRY: Duration = Duration::from_secs(1);
-
-/// How long threads that have left PHP may take to end at a stop.
-const JOIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the number of threads is looked at, as by PHP-FPM.
+const MAINTENANCE: Duration = Duration::from_secs(1);
 
 /// What the master hands to a new pool process.
 pub struct PoolStart<'a> {
@@ -43,24 +44,21 @@ pub struct PoolStart<'a> {
     pub pool: &'a Pool,
     /// Its listening socket, non-blocking.
     pub listener: OwnedFd,
-    /// A byte written here says that the pool serves.
-    pub ready: OwnedFd,
-    /// Its end says that the master is gone.
-    pub lifeline: OwnedFd,
+    /// Its log files.
+    pub files: PoolFiles,
+    /// The channel to the master.
+    pub control: PoolEnd,
+    /// Its figures, which the master sees too.
+    pub figures: OwnFigures,
     /// argv\[0\], `-c`, `-n`, `-d`.
     pub engine: EngineSettings,
 }
 
 /// Runs the pool; returns the exit code of the process, or why it cannot run.
 pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
-    let PoolStart { pool, listener, ready, lifeline, engine } = start;
-    let engine = Engine::start(&EngineSettings {
-        values: pool.php_values.clone(),
-        limit_extensions: pool.limit_extensions.clone(),
-        wall_clock: pool.max_execution_clock == ExecutionClock::Wall,
-        directory: confinement::directory(pool),
-        ..engine
-    })?;
+    let PoolStart { pool, listener, files, control, figures, engine } = start;
+    let engine = Engine::start(&engine_settings(pool, engine))?;
+    check::warn_of_unsafe_extensions(&pool.name, &engine);
     let identity = Identity::of(pool)?;
     // Out of reach in another root.
     let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
@@ -69,8 +67,10 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
 
     let listener = Arc::new(listener);
     let slots = (0..pool.max_children as usize).map(|index| Arc::new(Slot::new(index))).collect();
+    let sizing = Sizing::new(pool.process_manager, pool.max_children as usize);
+    let elastic = pool.process_manager != ProcessManager::Static;
     let php_pool = Arc::new(PhpPool {
-        dispatcher: Arc::new(Dispatcher::new(slots, backlog)),
+        dispatcher: Arc::new(Dispatcher::new(slots, backlog, figures, elastic)),
         max_requests: pool.max_requests.map_or(0, |n| u64::from(n.get())),
         stack_size: privileges::stack_size(pool),
         paths: path_settings(&engine),
@@ -87,12 +87,22 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let settings = connection_settings(pool, &engine);
     let local = tokio::task::LocalSet::new();
     let clients = AllowedClients::of(&pool.listen);
-    let listener = Listener { socket: listener, clients };
-    local.block_on(&runtime, serve(php_pool, listener, ready, lifeline, settings, pages))?;
+    local.block_on(&runtime, serve(php_pool, sizing, listener, Gate::new(clients), control, settings, pages))?;
     drop(local);
     runtime.shutdown_background();
     engine.stop();
     Ok(0)
+}
+
+/// How the pool starts PHP; `engine` is what the command line says.
+pub fn engine_settings(pool: &Pool, engine: EngineSettings) -> EngineSettings {
+    EngineSettings {
+        values: pool.php_values.clone(),
+        limit_extensions: pool.limit_extensions.clone(),
+        wall_clock: pool.max_execution_clock == ExecutionClock::Wall,
+        directory: confinement::directory(pool),
+        ..engine
+    }
 }
 
 fn somaxconn() -> usize {
@@ -110,7 +120,6 @@ fn path_settings(engine: &Engine) -> PathSettings {
 }
 
 fn pool_info(pool: &Pool, engine: &Engine) -> PoolInfo {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     PoolInfo {
         name: CString::new(pool.name.as_str()).unwrap_or_default(),
         process_manager: match pool.process_manager {
@@ -118,7 +127,6 @@ fn pool_info(pool: &Pool, engine: &Engine) -> PoolInfo {
             ProcessManager::Dynamic { .. } => c"dynamic",
             ProcessManager::Ondemand { .. } => c"ondemand",
         },
-        start_time: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
         shows_memory_peak: engine.php_version_id() >= 80400,
     }
 }
@@ -137,74 +145,19 @@ fn connection_settings(pool: &Pool, engine: &Engine) -> ConnectionSettings {
     }
 }
 
-/// A thread of slot `index` has ended.
-type Ended = (usize, ThreadEnd);
-
-/// The threads of the pool: boots them, and boots a slot again whose thread has ended.
-struct Threads {
-    pool: Arc<PhpPool>,
-    ended: mpsc::UnboundedSender<Ended>,
-    alive: Cell<usize>,
-    /// The thread of each slot.
-    handles: RefCell<HashMap<usize, JoinHandle<()>>>,
-    stopping: Cell<bool>,
-}
-
-impl Threads {
-    fn boot(&self, slot: &Arc<Slot>) -> std::io::Result<()> {
-        let (ended, index) = (self.ended.clone(), slot.index());
-        let handle = php::spawn(self.pool.clone(), slot.clone(), move |end| {
-            // The receiver is gone only when the process leaves.
-            let _ = ended.send((index, end));
-        })?;
-        self.handles.borrow_mut().insert(index, handle);
-        self.alive.set(self.alive.get() + 1);
-        Ok(())
-    }
-
-    fn on_end(self: &Rc<Self>, (index, end): Ended) {
-        self.alive.set(self.alive.get() - 1);
-        if end == ThreadEnd::Broken {
-            log::warning!("the thread of slot {index} was left in doubt by a fatal error and is replaced");
-        }
-        if !self.stopping.get() {
-            self.boot_again(index);
-        }
-    }
-
-    /// Waits a while for the threads to be gone altogether: extensions are unloaded next, and what they keep per thread
-    /// must have been freed.
-    async fn join(&self) {
-        let handles: Vec<_> = self.handles.borrow_mut().drain().map(|(_, handle)| handle).collect();
-        let join = tokio::task::spawn_blocking(|| handles.into_iter().for_each(|handle| drop(handle.join())));
-        if tokio::time::timeout(JOIN_PATIENCE, join).await.is_err() {
-            log::warning!("a PHP thread hangs in the destructor of an extension's thread_local: not waiting for it");
-        }
-    }
-
-    fn boot_again(self: &Rc<Self>, index: usize) {
-        let slot = &self.pool.dispatcher.slots()[index];
-        match self.boot(slot) {
-            Ok(()) => slot.count_recycle(),
-            Err(e) => {
-                log::error!("cannot start a PHP thread for slot {index}: {e}: trying again in {SPAWN_RETRY:?}");
-                let this = self.clone();
-                drop(tokio::task::spawn_local(async move {
-                    tokio::time::sleep(SPAWN_RETRY).await;
-                    if !this.stopping.get() {
-                        this.boot_again(index);
-                    }
-                }));
-            }
-        }
-    }
+/// Sends idle connections to `channel` from now on.
+fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
+    let (successor, idle) = mpsc::unbounded_channel();
+    connections.set_successor(Some(successor));
+    tokio::task::spawn_local(give(channel, idle))
 }
 
 async fn serve(
     pool: Arc<PhpPool>,
-    listener: Listener,
-    ready: OwnedFd,
-    lifeline: OwnedFd,
+    sizing: Sizing,
+    listener: Arc<OwnedFd>,
+    gate: Gate,
+    control: PoolEnd,
     settings: ConnectionSettings,
     pages: Pages,
 ) -> Result<(), String> {
@@ -214,41 +167,60 @@ async fn serve(
     let mut quit = signal(SignalKind::quit()).map_err(|e| format!("cannot watch for SIGQUIT: {e}"))?;
     // The master had it blocked, so that one that came before now was kept.
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
-    let lifeline = watch(lifeline, Interest::READABLE).map_err(|e| format!("cannot watch the master: {e}"))?;
+    let orders = control.watched().map_err(|e| format!("cannot watch the master: {e}"))?;
 
-    let threads =
-        Rc::new(Threads { pool, ended, alive: Cell::new(0), handles: RefCell::default(), stopping: Cell::new(false) });
-    for slot in dispatcher.slots() {
-        threads.boot(slot).map_err(|e| format!("cannot start PHP thread {}: {e}", slot.index()))?;
-    }
+    let threads = Threads::new(pool, sizing, ended);
+    threads.start()?;
+    let mut tick = tokio::time::interval(MAINTENANCE);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let open = Rc::new(OpenConnections::default());
     let connections = Connections::new(settings, dispatcher.clone(), pages, stopped, open.clone());
-    let accepting = tokio::task::spawn_local(accept_loop(listener, connections, dispatcher.clone()));
-    // Whether the master still listens shows at the lifeline.
-    let _ = std::fs::File::from(ready).write_all(b"R");
+    let gate = Rc::new(gate);
+    let accept = accept_loop(listener.clone(), gate.clone(), connections.clone(), dispatcher.clone());
+    let accepting = tokio::task::spawn_local(accept);
+    let mut listener = Some(listener);
+    orders.say_ready();
 
-    loop {
-        tokio::select! {
-            _ = quit.recv() => break,
-            _ = lifeline.readable() => {
-                log::warning!("the master is gone: finishing");
-                break;
-            }
-            Some(end) = ends.recv() => threads.on_end(end),
-        }
-    }
-    accepting.abort();
-    let _ = stop.send(true); // fails only without any connection
+    let (mut finishing, mut master_gone, mut giving) = (false, false, None);
     // Requests that are still arriving need the slots: they leave when the last connection has closed.
-    loop {
+    while !finishing || open.any() {
+        let was_finishing = finishing;
         tokio::select! {
-            () = open.wait_below(1) => break,
+            _ = quit.recv() => finishing = true,
+            () = open.wait_below(1), if finishing => {}
             Some(end) = ends.recv() => threads.on_end(end),
+            () = dispatcher.work_waits() => threads.grow(),
+            _ = tick.tick() => threads.tick(),
+            order = orders.next(), if !master_gone => match order {
+                Order::Reopen { error_log, files: _ } => error_log.into_iter().for_each(log::reopen),
+                Order::TakeOver(channel) => {
+                    drop(tokio::task::spawn_local(take(channel, gate.clone(), connections.clone())));
+                }
+                Order::HandOver(channel) => {
+                    giving = Some(hand_over(channel, &connections));
+                    finishing = true;
+                }
+                Order::Finish => {
+                    log::warning!("the master is gone: finishing");
+                    (finishing, master_gone) = (true, true);
+                }
+            },
+        }
+        if finishing && !was_finishing {
+            accepting.abort();
+            if let Some(listener) = listener.take().filter(|_| giving.is_none()) {
+                accept_rest(&listener, &gate, &connections);
+            }
+            let _ = stop.send(true); // fails only without any connection
         }
     }
-    threads.stopping.set(true);
-    dispatcher.stop();
-    while threads.alive.get() > 0 {
+    connections.set_successor(None);
+    if let Some(giving) = giving {
+        // It ends when all is given, or with the successor.
+        let _ = giving.await;
+    }
+    threads.stop();
+    while threads.any() {
         match ends.recv().await {
             Some(end) => threads.on_end(end),
             None => break,

@@ -20,8 +20,6 @@ pub struct PoolInfo {
     pub name: CString,
     /// `pm`.
     pub process_manager: &'static CStr,
-    /// Unix time at which the pool process started.
-    pub start_time: i64,
     /// Whether the PHP inside shows the memory peak: from 8.4 on.
     pub shows_memory_peak: bool,
 }
@@ -53,28 +51,28 @@ pub fn load(pool: &PhpPool) -> (Load, usize) {
 fn summary(pool: &PhpPool, asker: Asker) -> Summary {
     let dispatcher = &pool.dispatcher;
     let (load, queue_limit) = load(pool);
-    let slots = dispatcher.slots().len();
-    let (mut idle, mut active) = (load.idle, slots - load.idle);
+    let figures = dispatcher.figures();
+    let (mut idle, mut active) = (load.idle, load.threads - load.idle);
     if asker == Asker::StatusPage {
-        (idle, active) = with_asker(idle, active, slots);
-        dispatcher.note_active(active);
+        (idle, active) = with_asker(idle, active, dispatcher.slots().len());
     }
+    figures.note_active(active);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Summary {
         pool: pool.info.name.to_string_lossy().into_owned(),
         process_manager: pool.info.process_manager.to_str().unwrap_or_default(),
-        start_time: pool.info.start_time,
+        start_time: figures.start_time(),
         now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-        accepted: dispatcher.accepted(),
+        accepted: figures.accepted(),
         queue: load.queue as u64,
-        queue_max: load.queue_max as u64,
+        queue_max: figures.queue_max(),
         queue_limit: queue_limit as u64,
         idle: idle as u64,
         active: active as u64,
-        active_max: load.active_max.max(active) as u64,
-        max_children_reached: 0,
-        slow_requests: 0,
-        memory_peak: pool.info.shows_memory_peak.then(|| dispatcher.memory_peak()),
+        active_max: figures.active_max(),
+        max_children_reached: figures.reached(),
+        slow_requests: figures.slow(),
+        memory_peak: pool.info.shows_memory_peak.then(|| figures.memory_peak()),
         recycles: dispatcher.slots().iter().map(|slot| slot.recycles()).sum(),
         waits: load.waits,
     }
@@ -114,6 +112,8 @@ pub fn status() -> Option<ffi::ftm_status> {
         idle: long(summary.idle),
         active: long(summary.active),
         active_max: long(summary.active_max),
+        max_children_reached: long(summary.max_children_reached),
+        slow_requests: long(summary.slow_requests),
         memory_peak: long(summary.memory_peak.unwrap_or(0)),
         recycles: long(summary.recycles),
         slots: pool.dispatcher.slots().len(),

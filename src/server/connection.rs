@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use ftm_fastcgi::{Decoder, Event, Limits, ProtocolStatus, Role, end_request};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFdReadyGuard;
-use tokio::sync::watch as signal;
+use tokio::sync::{mpsc, watch as signal};
 
 use super::request::Request;
 use super::watch::watch;
@@ -68,6 +68,8 @@ pub struct Connections {
     pages: Pages,
     stop: signal::Receiver<bool>,
     open: Rc<OpenConnections>,
+    /// Where idle connections go when the pool finishes; `None`: they are closed.
+    successor: RefCell<Option<mpsc::UnboundedSender<OwnedFd>>>,
 }
 
 impl Connections {
@@ -80,7 +82,7 @@ impl Connections {
         open: Rc<OpenConnections>,
     ) -> Rc<Connections> {
         let buffer = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
-        Rc::new(Connections { settings, dispatcher, buffer, pages, stop, open })
+        Rc::new(Connections { settings, dispatcher, buffer, pages, stop, open, successor: RefCell::new(None) })
     }
 
     /// What is answered without a PHP thread.
@@ -91,6 +93,11 @@ impl Connections {
     /// Those that are open.
     pub fn open(&self) -> &OpenConnections {
         &self.open
+    }
+
+    /// From now on, idle connections are handed over when the pool finishes. `None`: no more.
+    pub fn set_successor(&self, successor: Option<mpsc::UnboundedSender<OwnedFd>>) {
+        *self.successor.borrow_mut() = successor;
     }
 
     /// Serves a connected, non-blocking socket until it ends. It counts as open from now on, not from the future's first
@@ -108,10 +115,14 @@ impl Connections {
                 read_closed: false,
                 shared: self,
             };
-            if let Err(e) = connection.run().await {
-                log::warning!("connection closed: {e}");
+            match connection.run().await {
+                Ok(Leave::HandedOver) => {}
+                Ok(Leave::Closed) => connection.hang_up(),
+                Err(e) => {
+                    log::warning!("connection closed: {e}");
+                    connection.hang_up();
+                }
             }
-            connection.hang_up();
             drop(connection);
             drop(open);
         }
@@ -165,6 +176,14 @@ impl Entry {
     }
 }
 
+/// How a connection's time here ended.
+enum Leave {
+    /// The client has left, or is to.
+    Closed,
+    /// The successor serves it.
+    HandedOver,
+}
+
 struct Connection {
     decoder: Decoder,
     entries: Vec<Entry>,
@@ -178,40 +197,63 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+    async fn run(&mut self) -> Result<Leave, Box<dyn std::error::Error>> {
         let socket = watch(WireFd(self.wire.clone()), Interest::READABLE)?;
         let mut stop = self.shared.stop.clone();
         let mut stopping = *stop.borrow_and_update();
         loop {
             self.forget_finished();
-            if stopping && !self.may_still_speak() {
+            if stopping && self.handed_over() {
+                return Ok(Leave::HandedOver);
+            }
+            if stopping && !self.has_successor() && !self.may_still_speak() {
                 self.wire.close_after_requests();
                 if self.is_idle() {
-                    return Ok(());
+                    return Ok(Leave::Closed);
                 }
             }
             if self.wire.shut_for().is_some_and(|since| since >= LINGER) {
-                return Ok(());
+                return Ok(Leave::Closed);
             }
             let held = self.held();
             let deadline = self.next_deadline(held.is_some() || stopping || self.read_closed);
             tokio::select! {
                 guard = socket.readable(), if held.is_none() && !self.read_closed => {
+                    self.forget_finished();
+                    // The next request is the successor's, if the former ones have just ended.
+                    if stopping && self.handed_over() {
+                        return Ok(Leave::HandedOver);
+                    }
                     if !self.read(&mut guard?)? {
-                        return Ok(());
+                        return Ok(Leave::Closed);
                     }
                 }
                 () = released(held.as_ref(), self.body_limit()), if held.is_some() => {}
                 () = self.wire.drain_wanted() => drop(tokio::task::spawn_local(drain(self.wire.clone()))),
                 () = sleep_until(deadline) => {
                     if (self.read_closed && hung_up(&self.wire, false)) || (held.is_some() && hung_up(&self.wire, true)) {
-                        return Ok(());
+                        return Ok(Leave::Closed);
                     }
                     self.check_deadlines();
                 }
                 _ = stop.changed() => stopping = true,
             }
         }
+    }
+
+    fn has_successor(&self) -> bool {
+        self.shared.successor.borrow().is_some()
+    }
+
+    /// Gives the connection to the successor, if there is one and nothing is under way here. Bytes that the client has
+    /// sent meanwhile wait in the socket.
+    fn handed_over(&self) -> bool {
+        let successor = self.shared.successor.borrow();
+        let Some(successor) = successor.as_ref().filter(|_| self.is_idle() && self.wire.stays_open()) else {
+            return false;
+        };
+        let socket = self.wire.as_fd().try_clone_to_owned();
+        socket.is_ok_and(|socket| successor.send(socket).is_ok())
     }
 
     /// Whether nothing is under way: no request, no part of one, no byte that the client has not taken.
@@ -305,7 +347,7 @@ impl Connection {
         match event {
             Event::Begin { id, role, keep_conn } => {
                 self.wire.begin();
-                self.shared.dispatcher.count_request();
+                self.shared.dispatcher.figures().count_request();
                 self.entries.push(Entry { id, role, keep_conn, begun: Instant::now(), stage: Stage::Params });
             }
             Event::Params { id, params } => self.params_complete(id, params),

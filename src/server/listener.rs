@@ -27,42 +27,56 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 /// Descriptors that connections leave to scripts.
 const RESERVED_DESCRIPTORS: usize = 256;
 
-/// A listening socket, and who may connect to it.
-pub struct Listener {
-    /// The socket, non-blocking.
-    pub socket: Arc<OwnedFd>,
-    /// `None`: everybody.
-    pub clients: Option<AllowedClients>,
+/// What every new connection passes: whether its client may connect, and which descriptor it gets.
+pub struct Gate {
+    clients: Option<AllowedClients>,
+    descriptors: usize,
+}
+
+impl Gate {
+    /// Lets in who is among `clients`; `None`: everybody.
+    pub fn new(clients: Option<AllowedClients>) -> Gate {
+        Gate { clients, descriptors: descriptor_limit() }
+    }
+
+    /// The most connections that may be open.
+    fn most(&self) -> usize {
+        self.descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(self.descriptors / 2)
+    }
+
+    /// Serves a connected, non-blocking socket, if its client may connect.
+    pub fn admit(&self, socket: OwnedFd, connections: &Rc<Connections>) {
+        if self.clients.as_ref().is_some_and(|clients| !clients.admit(&socket)) {
+            return;
+        }
+        let high = self.descriptors >= 2 * DESCRIPTOR_FLOOR as usize;
+        let socket = if high { move_up(socket) } else { socket };
+        drop(tokio::task::spawn_local(connections.clone().serve(socket)));
+    }
 }
 
 /// Accepts connections until it is dropped, and the listening socket with it. While the queue of the dispatcher is full, or
 /// descriptors run short, connections wait in the kernel's backlog.
-pub async fn accept_loop(listener: Listener, connections: Rc<Connections>, dispatcher: Arc<Dispatcher>) {
-    let Listener { socket, clients } = listener;
+pub async fn accept_loop(
+    socket: Arc<OwnedFd>,
+    gate: Rc<Gate>,
+    connections: Rc<Connections>,
+    dispatcher: Arc<Dispatcher>,
+) {
     let listener = match watch(socket, Interest::READABLE) {
         Ok(listener) => listener,
         Err(e) => return log::alert!("cannot watch the listening socket: {e}"),
     };
-    let descriptors = descriptor_limit();
-    let high = descriptors >= 2 * DESCRIPTOR_FLOOR as usize;
-    let most = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2);
     let mut complained: Option<Instant> = None;
     loop {
         if dispatcher.wait_space().await {
             connections.pages().note_queue(); // the backlog is at its longest
         }
-        connections.open().wait_below(most).await;
+        connections.open().wait_below(gate.most()).await;
         let Ok(mut guard) = listener.readable().await else { return };
         match accept4(listener.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
-            Ok(fd) => {
-                // SAFETY: accept4 has just made this descriptor and nobody else knows it.
-                let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-                if clients.as_ref().is_some_and(|clients| !clients.admit(&socket)) {
-                    continue;
-                }
-                let socket = if high { move_up(socket) } else { socket };
-                drop(tokio::task::spawn_local(connections.clone().serve(socket)));
-            }
+            // SAFETY: accept4 has just made this descriptor and nobody else knows it.
+            Ok(fd) => gate.admit(unsafe { OwnedFd::from_raw_fd(fd) }, &connections),
             Err(nix::Error::EAGAIN) => guard.clear_ready(),
             // The client was gone before it was accepted, or a signal came: the next one may be fine.
             Err(nix::Error::ECONNABORTED | nix::Error::EINTR) => {}
@@ -73,6 +87,18 @@ pub async fn accept_loop(listener: Listener, connections: Rc<Connections>, dispa
                 }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
+        }
+    }
+}
+
+/// Accepts who has connected by now, and nobody who comes later: at a stop, they would be refused.
+pub fn accept_rest(socket: &OwnedFd, gate: &Gate, connections: &Rc<Connections>) {
+    loop {
+        match accept4(socket.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
+            // SAFETY: accept4 has just made this descriptor and nobody else knows it.
+            Ok(fd) => gate.admit(unsafe { OwnedFd::from_raw_fd(fd) }, connections),
+            Err(nix::Error::ECONNABORTED | nix::Error::EINTR) => {}
+            Err(_) => return,
         }
     }
 }

@@ -19,6 +19,11 @@ impl OpenConnections {
         OpenConnection(self.clone())
     }
 
+    /// Whether one is open.
+    pub fn any(&self) -> bool {
+        self.count.get() > 0
+    }
+
     /// Waits until fewer than `limit` are open.
     pub async fn wait_below(&self, limit: usize) {
         while self.count.get() >= limit {

@@ -153,6 +153,12 @@ impl Wire {
         self.lock().shut.map(|at| at.elapsed())
     }
 
+    /// Whether further requests may come.
+    pub fn stays_open(&self) -> bool {
+        let state = self.lock();
+        !state.broken && !state.closing && state.shut.is_none()
+    }
+
     /// Whether no request is under way and nothing is pending.
     pub fn quiet(&self) -> bool {
         let state = self.lock();

@@ -9,7 +9,7 @@ use crate::fcgi::{Answer, Call, Conn};
 use crate::net::Address;
 use crate::wait::eventually;
 
-/// Clients that each send one request after the other, on a connection of its own.
+/// Clients that each send one request after the other.
 pub struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
@@ -34,8 +34,17 @@ pub struct Outcome {
 }
 
 impl Load {
-    /// Starts `clients` clients; `right` tells whether an answer is as it should be.
+    /// Starts `clients` clients that connect for each request; `right` tells whether an answer is as it should be.
     pub fn start(clients: usize, address: &Address, call: &Call, right: fn(&Answer) -> bool) -> Self {
+        Self::start_with(clients, address, call, right, false)
+    }
+
+    /// As [`Load::start`], but each client keeps its connection, if the server does.
+    pub fn start_kept(clients: usize, address: &Address, call: &Call, right: fn(&Answer) -> bool) -> Self {
+        Self::start_with(clients, address, call, right, true)
+    }
+
+    fn start_with(clients: usize, address: &Address, call: &Call, right: fn(&Answer) -> bool, keep: bool) -> Self {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             answered: AtomicUsize::new(0),
@@ -44,7 +53,7 @@ impl Load {
         });
         let client = |_| {
             let (shared, address, call) = (shared.clone(), address.clone(), call.clone());
-            std::thread::spawn(move || shared.run(&address, &call, right))
+            std::thread::spawn(move || shared.run(&address, &call, right, keep))
         };
         let clients = (0..clients).map(client).collect();
         Self { shared, clients }
@@ -75,9 +84,10 @@ impl Load {
 }
 
 impl Shared {
-    fn run(&self, address: &Address, call: &Call, right: fn(&Answer) -> bool) {
+    fn run(&self, address: &Address, call: &Call, right: fn(&Answer) -> bool, keep: bool) {
+        let mut kept = None;
         while !self.stop.load(Ordering::Relaxed) {
-            let mut conn = match address.connect() {
+            let mut conn = match kept.take().map_or_else(|| address.connect(), Ok) {
                 Ok(stream) => Conn { stream },
                 Err(e) => {
                     self.fail(format!("connect: {e}"));
@@ -86,7 +96,10 @@ impl Shared {
                 }
             };
             match std::io::Write::write_all(&mut conn.stream, &call.encode(1)).and_then(|()| conn.read_answer(1)) {
-                Ok(answer) if right(&answer) => drop(self.answered.fetch_add(1, Ordering::Relaxed)),
+                Ok(answer) if right(&answer) => {
+                    self.answered.fetch_add(1, Ordering::Relaxed);
+                    kept = keep.then_some(conn.stream);
+                }
                 Ok(answer) => self.fail(format!("{:?}", String::from_utf8_lossy(&answer.stdout))),
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => self.fail(format!("no answer: {e}")),
                 Err(_) => drop(self.broken.fetch_add(1, Ordering::Relaxed)),

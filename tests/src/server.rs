@@ -137,6 +137,8 @@ pub struct ServerConfig {
     ini: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    program: Option<PathBuf>,
+    stderr: bool,
 }
 
 impl Default for ServerConfig {
@@ -149,7 +151,15 @@ impl Default for ServerConfig {
 impl ServerConfig {
     /// A server with this pool.
     pub fn pool(pool: PoolConfig) -> Self {
-        Self { global: Vec::new(), pools: vec![pool], ini: Vec::new(), args: Vec::new(), env: Vec::new() }
+        Self {
+            global: Vec::new(),
+            pools: vec![pool],
+            ini: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            program: None,
+            stderr: true,
+        }
     }
 
     /// Adds a further pool.
@@ -179,6 +189,18 @@ impl ServerConfig {
     /// Sets a variable of the master's environment, which otherwise holds PATH only.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts this program, a copy of the usual one.
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = Some(path.to_owned());
+        self
+    }
+
+    /// Logs to the file `error.log` in the server's room instead of stderr.
+    pub fn log_to_file(mut self) -> Self {
+        self.stderr = false;
         self
     }
 }
@@ -214,10 +236,11 @@ impl Server {
         let room = site.room(kind.name());
         let addresses = config.pools.iter().map(|pool| (pool.name.clone(), address(pool, &room))).collect::<Vec<_>>();
         write_files(site, &room, config, &addresses);
-        let mut command = Command::new(kind.program());
+        let mut command = Command::new(config.program.clone().unwrap_or_else(|| kind.program()));
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.envs(config.env.iter().map(|(name, value)| (name, value))).current_dir(&room);
-        command.args(["-F", "-O", "-c"]).arg(room.join("php.ini")).arg("-y").arg(room.join("php-fpm.conf"));
+        command.args(["-F"]).args(config.stderr.then_some("-O"));
+        command.arg("-c").arg(room.join("php.ini")).arg("-y").arg(room.join("php-fpm.conf"));
         if nix::unistd::geteuid().is_root() {
             command.arg("-R");
         }

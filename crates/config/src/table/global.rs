@@ -58,18 +58,17 @@ table! { Global, Global;
     LogLimit = "log_limit": Type::Integer, "1024", no,
         "Longest line, in bytes, that a worker's output is logged in; longer ones are wrapped. \
          At least 512.";
-    EmergencyRestartInterval = "emergency_restart_interval": Type::Time, "0", no,
+    EmergencyRestartInterval = "emergency_restart_interval": Type::Time, "0", yes,
         "Time in which emergency_restart_threshold workers must die for a restart. 0 turns \
          emergency restarts off.";
-    EmergencyRestartThreshold = "emergency_restart_threshold": Type::Integer, "0", no,
+    EmergencyRestartThreshold = "emergency_restart_threshold": Type::Integer, "0", yes,
         "Number of workers that must die by SIGSEGV or SIGBUS within emergency_restart_interval \
          for the server to restart itself. 0 turns emergency restarts off.";
     ProcessControlTimeout = "process_control_timeout": Type::Time, "0", yes,
         "Time that running requests have at a stop by SIGQUIT before they are cut off. With 0 they \
          have as long as they take, where php-fpm cuts them off at once.";
-    ProcessMax = "process.max": Type::Integer, "0", no,
-        "Most workers that all pools with pm = dynamic or ondemand may have together; 0 is no \
-         limit.";
+    ProcessMax = "process.max": Type::Integer, "0", yes,
+        "Most PHP threads that all pools may have together; 0 is no limit.";
     ProcessPriority = "process.priority": Type::Priority, -, yes,
         "nice(2) value of the master, from -19 (first) to 20 (last). Unset: as it was started. \
          Needs root.";
@@ -86,7 +85,7 @@ table! { Global, Global;
         "System call that waits for events: epoll, poll or select. Unset: the best there is, \
          epoll on Linux.",
         threads "Pools always wait with epoll: any other name is checked and changes nothing.";
-    SystemdInterval = "systemd_interval": Type::Time, "10", no,
+    SystemdInterval = "systemd_interval": Type::Time, "10", yes,
         "Time between two status messages to systemd; 0 turns them off. A systemd watchdog \
          overrides it.";
 }

@@ -51,21 +51,21 @@ table! { Pool, Pool;
     Pm = "pm": Type::Choice {
             choices: PROCESS_MANAGERS,
             complaint: "invalid process manager (static, dynamic or ondemand)",
-        }, -, only "static",
+        }, -, yes,
         "How many PHP threads there are, mandatory. static: always pm.max_children. dynamic: as \
          many as are needed, with some spare. ondemand: none until there is a request.";
     PmMaxChildren = "pm.max_children": Type::Integer, "0", yes,
         "Number of PHP threads (pm = static), or the most there may be. Mandatory.";
-    PmStartServers = "pm.start_servers": Type::Integer, "0", no,
+    PmStartServers = "pm.start_servers": Type::Integer, "0", yes,
         "PHP threads at the start, for pm = dynamic. Unset: half way between \
          pm.min_spare_servers and pm.max_spare_servers.";
-    PmMinSpareServers = "pm.min_spare_servers": Type::Integer, "0", no,
+    PmMinSpareServers = "pm.min_spare_servers": Type::Integer, "0", yes,
         "With pm = dynamic, fewer idle PHP threads than this make new ones. Mandatory there.";
-    PmMaxSpareServers = "pm.max_spare_servers": Type::Integer, "0", no,
+    PmMaxSpareServers = "pm.max_spare_servers": Type::Integer, "0", yes,
         "With pm = dynamic, more idle PHP threads than this make some end. Mandatory there.";
-    PmMaxSpawnRate = "pm.max_spawn_rate": Type::Integer, "32", no,
+    PmMaxSpawnRate = "pm.max_spawn_rate": Type::Integer, "32", yes,
         "Most PHP threads that pm = dynamic starts at once.";
-    PmProcessIdleTimeout = "pm.process_idle_timeout": Type::Time, "10", no,
+    PmProcessIdleTimeout = "pm.process_idle_timeout": Type::Time, "10", yes,
         "Time after which pm = ondemand ends an idle PHP thread.";
     PmMaxRequests = "pm.max_requests": Type::Integer, "0", yes,
         "Requests after which a PHP thread is replaced by a fresh one, against leaks. 0: never.";
@@ -115,7 +115,7 @@ table! { Pool, Pool;
         "Whether the pool starts with an empty environment, apart from env[].";
     SecurityLimitExtensions = "security.limit_extensions": Type::List(' '), ".php .phar", yes,
         "Endings that a main script must have one of. Empty: all scripts run.";
-    ApparmorHat = "apparmor_hat": Type::Text, -, no,
+    ApparmorHat = "apparmor_hat": Type::Text, -, yes,
         "AppArmor hat that the pool changes to.";
 
     RequestBodyBuffer = "request_body_buffer": Type::Size, "256K", yes, own,

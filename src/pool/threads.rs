@@ -1,0 +1,221 @@
+//! The threads of a pool: booted, booted again after their time, and as many as [`super::sizing`] says.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::figures::OwnFigures;
+use super::sizing::{Counts, Decision, Sizing};
+use crate::observe::log;
+use crate::php::{self, PhpPool, ThreadEnd};
+
+/// How often a failure to start threads is logged.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long threads that have left PHP may take to end at a stop.
+const JOIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A thread of slot `index` has ended.
+pub type Ended = (usize, ThreadEnd);
+
+/// The threads of the pool.
+pub struct Threads {
+    pool: Arc<PhpPool>,
+    figures: OwnFigures,
+    sizing: RefCell<Sizing>,
+    ended: mpsc::UnboundedSender<Ended>,
+    /// The thread of each slot that has one, and when it was started.
+    alive: RefCell<HashMap<usize, (thread::JoinHandle<()>, Instant)>>,
+    /// Slots whose threads were told to leave for good.
+    retiring: RefCell<HashSet<usize>>,
+    /// Threads that have left PHP, and may not have ended altogether.
+    leaving: RefCell<Vec<thread::JoinHandle<()>>>,
+    stopping: Cell<bool>,
+    complained: Cell<Option<Instant>>,
+    process_max_said: Cell<bool>,
+}
+
+impl Threads {
+    /// No thread is started yet. `ended` is told of each that has ended.
+    pub fn new(pool: Arc<PhpPool>, sizing: Sizing, ended: mpsc::UnboundedSender<Ended>) -> Threads {
+        Threads {
+            figures: pool.dispatcher.figures(),
+            pool,
+            sizing: RefCell::new(sizing),
+            ended,
+            alive: RefCell::default(),
+            retiring: RefCell::default(),
+            leaving: RefCell::default(),
+            stopping: Cell::new(false),
+            complained: Cell::new(None),
+            process_max_said: Cell::new(false),
+        }
+    }
+
+    /// Boots the threads that the pool has from the start.
+    ///
+    /// # Errors
+    ///
+    /// Not one can be started. Where some can, the others are tried again later.
+    pub fn start(&self) -> Result<(), String> {
+        let wanted = self.sizing.borrow().at_start();
+        let booted = self.boot_some(wanted)?;
+        if booted == 0 && wanted > 0 && !self.process_max_said.get() {
+            return Err("cannot start a PHP thread".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Requests wait.
+    pub fn grow(&self) {
+        let counts = self.counts();
+        let decision = self.sizing.borrow_mut().grow(counts);
+        self.carry_out(decision);
+    }
+
+    /// Once a second.
+    pub fn tick(&self) {
+        if !self.stopping.get() {
+            let counts = self.counts();
+            let decision = self.sizing.borrow_mut().tick(counts);
+            self.carry_out(decision);
+        }
+        let counts = self.counts();
+        self.figures.show(counts.idle, counts.threads - counts.idle);
+    }
+
+    fn counts(&self) -> Counts {
+        let expired = self.sizing.borrow().idle_timeout();
+        self.pool.dispatcher.counts(expired)
+    }
+
+    fn carry_out(&self, decision: Decision) {
+        if decision.reached {
+            self.figures.count_reached();
+        }
+        if let Some(warning) = decision.warning {
+            log::warning!("[pool {}] {warning}", self.pool.info.name.to_string_lossy());
+        }
+        if decision.boot > 0
+            && let Err(message) = self.boot_some(decision.boot)
+        {
+            self.complain(&message);
+        }
+        if decision.retire > 0 {
+            let retired = self.pool.dispatcher.retire(decision.retire);
+            self.retiring.borrow_mut().extend(retired);
+        }
+    }
+
+    /// Boots up to `wanted` threads; returns how many. An error is told only where none could be.
+    fn boot_some(&self, wanted: usize) -> Result<usize, String> {
+        for booted in 0..wanted {
+            if !self.figures.take_place() {
+                if !self.process_max_said.replace(true) {
+                    log::warning!(
+                        "The maximum number of processes has been reached. Please review your configuration and consider \
+                         raising 'process.max'"
+                    );
+                }
+                return Ok(booted);
+            }
+            let Some(index) = self.pool.dispatcher.take_slot() else {
+                self.figures.give_place_back();
+                return Ok(booted);
+            };
+            if let Err(e) = self.boot(index) {
+                self.pool.dispatcher.release_slot(index, true);
+                self.figures.give_place_back();
+                let message =
+                    format!("cannot start PHP thread {index}: {e} (see pm.max_children, and the limits of threads)");
+                return if booted == 0 {
+                    Err(message)
+                } else {
+                    self.complain(&message);
+                    Ok(booted)
+                };
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn complain(&self, message: &str) {
+        if self.complained.get().is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
+            self.complained.set(Some(Instant::now()));
+            log::error!("[pool {}] {message}", self.pool.info.name.to_string_lossy());
+        }
+    }
+
+    fn boot(&self, index: usize) -> std::io::Result<()> {
+        let (ended, slot) = (self.ended.clone(), self.pool.dispatcher.slots()[index].clone());
+        let handle = php::spawn(self.pool.clone(), slot, move |end| {
+            // The receiver is gone only when the process leaves.
+            let _ = ended.send((index, end));
+        })?;
+        self.alive.borrow_mut().insert(index, (handle, Instant::now()));
+        Ok(())
+    }
+
+    /// A thread has left PHP.
+    pub fn on_end(&self, (index, end): Ended) {
+        let ended = self.alive.borrow_mut().remove(&index);
+        if end == ThreadEnd::Broken {
+            log::warning!("the thread of slot {index} was left in doubt by a fatal error and is replaced");
+        }
+        if let Some((handle, started)) = ended {
+            let mut leaving = self.leaving.borrow_mut();
+            leaving.retain(|handle| !handle.is_finished());
+            leaving.push(handle);
+            let (name, age) = (self.pool.info.name.to_string_lossy(), started.elapsed().as_secs_f64());
+            log::debug!("[pool {name}] thread of slot {index} ended after {age:.6} seconds from start");
+        }
+        let retired = self.retiring.borrow_mut().remove(&index);
+        let replaced = !retired && !self.stopping.get() && self.sizing.borrow().replaces();
+        if !replaced {
+            self.pool.dispatcher.release_slot(index, false);
+            self.figures.give_place_back();
+            // Somebody may wait for just this place.
+            return self.grow_if_wanted();
+        }
+        self.pool.dispatcher.boots_again();
+        match self.boot(index) {
+            Ok(()) => self.pool.dispatcher.slots()[index].count_recycle(),
+            Err(e) => {
+                self.pool.dispatcher.release_slot(index, true);
+                self.figures.give_place_back();
+                self.complain(&format!("cannot start a PHP thread for slot {index}: {e}: trying again later"));
+            }
+        }
+    }
+
+    fn grow_if_wanted(&self) {
+        if !self.stopping.get() {
+            self.grow();
+        }
+    }
+
+    /// Lets all threads leave; none is booted any more. [`Threads::on_end`] is to be called until none is left.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.pool.dispatcher.stop();
+    }
+
+    /// Whether a thread is left.
+    pub fn any(&self) -> bool {
+        !self.alive.borrow().is_empty()
+    }
+
+    /// Waits a while for the threads to be gone altogether: extensions are unloaded next, and what they keep per thread
+    /// must have been freed.
+    pub async fn join(&self) {
+        let handles = self.leaving.take();
+        let join = tokio::task::spawn_blocking(|| handles.into_iter().for_each(|handle| drop(handle.join())));
+        if tokio::time::timeout(JOIN_PATIENCE, join).await.is_err() {
+            log::warning!("a PHP thread hangs in the destructor of an extension's thread_local: not waiting for it");
+        }
+    }
+}
