@@ -140,8 +140,12 @@ const ftm_request *ftm_rs_next_request(void *slot);
 void ftm_rs_request_user(void *slot, const char *user);
 
 /* The script has ended and its response with it but for what shutdown functions do. `memory_peak`: the most bytes that
- * PHP's allocator had from the system during the request. */
-void ftm_rs_script_ended(void *slot, size_t memory_peak);
+ * PHP's allocator had from the system during the request; `status`: that of the response. True: the access log asks for
+ * ftm_rs_response_header() of each header. */
+bool ftm_rs_script_ended(void *slot, size_t memory_peak, int status);
+
+/* A header of the response: `Name: value`. */
+void ftm_rs_response_header(void *slot, const char *header, size_t len);
 
 /* The request is over in every respect; its memory may go. */
 void ftm_rs_request_done(void *slot, const ftm_request *request);

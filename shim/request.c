@@ -1,6 +1,8 @@
 /* One request from startup to shutdown. Each phase has its own zend_try: a bailout in one does not skip the next. */
 #include "internal.h"
 
+#include <fcntl.h>
+
 static bool extension_allowed(const char *path)
 {
 	const char *const *ext = ftm_config.limit_extensions;
@@ -44,14 +46,28 @@ static bool body_usable(void)
 	}
 }
 
+/* Why the script could not be opened. PHP leaves it in errno, unless it sets none, as for a folder, or the message that it
+ * logged first went to a file of its own (error_log) and changed it. What decides the answer is looked up again. */
+static int open_error(const char *path, int left)
+{
+	int fd = VCWD_OPEN(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int found = fd < 0 ? errno : 0;
+
+	if (fd >= 0) {
+		close(fd);
+	}
+	return found == EACCES || left == EACCES ? found : left;
+}
+
 /* May bail out. */
 static void run_script(void)
 {
 	zend_file_handle file;
 	char *path = estrdup(SG(request_info).path_translated); /* for the message: opening may free the original */
 
+	errno = 0;
 	if (php_fopen_primary_script(&file) == FAILURE) {
-		int error = errno;
+		int error = open_error(path, errno);
 		ftm_message(FTM_ERROR, "Unable to open primary script: %s (%s)", path, strerror(error));
 		if (error == EACCES) {
 			refuse(403, "Access denied.\n");
@@ -161,7 +177,13 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		add_error_header();
 	} zend_end_try();
 
-	ftm_rs_script_ended(slot, zend_memory_peak_usage(true));
+	if (ftm_rs_script_ended(slot, zend_memory_peak_usage(true), SG(sapi_headers).http_response_code)) {
+		zend_llist_position pos;
+		for (sapi_header_struct *h = zend_llist_get_first_ex(&SG(sapi_headers).headers, &pos); h;
+		     h = zend_llist_get_next_ex(&SG(sapi_headers).headers, &pos)) {
+			ftm_rs_response_header(slot, h->header, h->header_len);
+		}
+	}
 	if (FTM_G(body_fd) >= 0) {
 		close(FTM_G(body_fd));
 		FTM_G(body_fd) = -1;

@@ -6,17 +6,13 @@
 
 typedef struct user_ini {
 	time_t expires;
-	HashTable config; /* the combination of all files from the document root down to the directory */
+	HashTable config; /* the combination of all files from the document root down to the directory; strings only */
+	bool foreign_section; /* while a file is read: in a [PATH=] or [HOST=] section, which only php.ini may have */
 } user_ini;
 
 static void free_config_value(zval *value)
 {
-	if (Z_TYPE_P(value) == IS_ARRAY) {
-		zend_hash_destroy(Z_ARRVAL_P(value));
-		free(Z_ARR_P(value));
-	} else if (Z_TYPE_P(value) == IS_STRING) {
-		zend_string_release_ex(Z_STR_P(value), 1);
-	}
+	zend_string_release_ex(Z_STR_P(value), 1);
 }
 
 static void free_user_ini(zval *value)
@@ -33,6 +29,47 @@ void ftm_user_ini_free(HashTable *cache)
 	}
 }
 
+static bool has_prefix(const zend_string *text, const char *prefix)
+{
+	return strncasecmp(ZSTR_VAL(text), prefix, strlen(prefix)) == 0;
+}
+
+/* One line of a file. Arrays are passed over: PHP would take them for strings when it sets them. */
+static void user_ini_entry(zval *key, zval *value, zval *index, int kind, void *arg)
+{
+	user_ini *entry = arg;
+	zval copy;
+
+	if (kind == ZEND_INI_PARSER_SECTION) {
+		entry->foreign_section = has_prefix(Z_STR_P(key), "PATH") || has_prefix(Z_STR_P(key), "HOST");
+	} else if (kind == ZEND_INI_PARSER_ENTRY && key && value && Z_TYPE_P(value) == IS_STRING && !entry->foreign_section) {
+		zend_string *name = zend_string_init(Z_STRVAL_P(key), Z_STRLEN_P(key), 1);
+		ZVAL_STR(&copy, zend_string_init(Z_STRVAL_P(value), Z_STRLEN_P(value), 1));
+		zend_hash_update(&entry->config, name, &copy);
+		zend_string_release_ex(name, 1);
+	}
+	(void) index;
+}
+
+/* php_parse_user_ini_file() without its callback, which notes the section in variables of the whole process. */
+static void parse_user_ini(user_ini *entry, const char *dir)
+{
+	char path[MAXPATHLEN];
+	zend_stat_t status = {0};
+	zend_file_handle file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, PG(user_ini_filename));
+	if (VCWD_STAT(path, &status) != 0 || !S_ISREG(status.st_mode)) {
+		return;
+	}
+	zend_stream_init_fp(&file, VCWD_FOPEN(path, "r"), path);
+	entry->foreign_section = false;
+	if (file.handle.fp) {
+		zend_parse_ini_file(&file, 1, ZEND_INI_SCANNER_NORMAL, (zend_ini_parser_cb_t) user_ini_entry, entry);
+	}
+	zend_destroy_file_handle(&file);
+}
+
 /* Reads the files of `dir` (ends with a slash; is modified and restored) and of its parents down from the document root,
  * if it lies inside. */
 static void read_user_ini(user_ini *entry, char *dir, size_t dir_len, const char *root, size_t root_len)
@@ -41,11 +78,11 @@ static void read_user_ini(user_ini *entry, char *dir, size_t dir_len, const char
 	if (dir_len > root_len && strncmp(root, dir, root_len) == 0) {
 		for (char *slash = dir + root_len; (slash = strchr(slash, '/')); slash++) {
 			*slash = 0;
-			php_parse_user_ini_file(dir, PG(user_ini_filename), &entry->config);
+			parse_user_ini(entry, dir);
 			*slash = '/';
 		}
 	} else {
-		php_parse_user_ini_file(dir, PG(user_ini_filename), &entry->config);
+		parse_user_ini(entry, dir);
 	}
 }
 

@@ -87,7 +87,8 @@ impl Children {
     fn start(&mut self, index: usize) -> std::io::Result<()> {
         let (master_end, pool_end) = control::pair()?;
         let PoolSocket { pool, bound, files } = &self.pools[index];
-        let listener = bound.socket.socket.as_fd().try_clone_to_owned()?;
+        let listener = bound.listen.socket.socket.as_fd().try_clone_to_owned()?;
+        let status = bound.status.as_ref().map(|bound| bound.socket.socket.as_fd().try_clone_to_owned()).transpose()?;
         let files = files.try_clone()?;
         let figures = self.figures.of(index);
         let log_fd = log::descriptor()?;
@@ -108,7 +109,10 @@ impl Children {
                 self.pools.clear();
                 drop(master_end);
                 let engine = std::mem::take(&mut self.engine);
-                become_pool(PoolStart { pool: &pool, listener, files, control: pool_end, figures, engine }, log_fd)
+                become_pool(
+                    PoolStart { pool: &pool, listener, status, files, control: pool_end, figures, engine },
+                    log_fd,
+                )
             }
         }
     }

@@ -40,12 +40,12 @@ use crate::pool::{self, PoolFiles, limits};
 use children::Children;
 use inherit::Inherited;
 use serve::{Master, Settings};
-use sockets::Bound;
+use sockets::PoolBound;
 
-/// A pool, its listening socket and its log files.
+/// A pool, its listening sockets and its log files.
 pub struct PoolSocket {
     pool: Pool,
-    bound: Bound,
+    bound: PoolBound,
     files: PoolFiles,
 }
 

@@ -270,7 +270,7 @@ impl Master {
 
     fn legacy(&self) -> Legacy<'_> {
         Legacy {
-            sockets: self.children.pools().iter().map(|pool| &pool.bound.socket).chain(&self.spare).collect(),
+            sockets: self.children.pools().iter().flat_map(|pool| pool.bound.sockets()).chain(&self.spare).collect(),
             processes: self.children.hand_over(),
             log: self.log.as_ref().map(AsFd::as_fd),
         }

@@ -103,14 +103,18 @@ pub fn write(level: Level, message: &str) {
 
 /// The local time as `20-Nov-2026 21:39:34`.
 fn timestamp() -> String {
-    // SAFETY: a null pointer asks for the result alone.
-    let now = unsafe { libc::time(std::ptr::null_mut()) };
-    local_time(now, c"%d-%b-%Y %H:%M:%S")
+    local_time(now(), c"%d-%b-%Y %H:%M:%S")
 }
 
-/// A Unix time in the server's time zone, in `strftime` format; at most 63 bytes.
+/// The Unix time.
+pub fn now() -> i64 {
+    // SAFETY: a null pointer asks for the result alone.
+    unsafe { libc::time(std::ptr::null_mut()) }
+}
+
+/// A Unix time in the server's time zone, in `strftime` format; at most 128 bytes.
 pub fn local_time(at: i64, format: &CStr) -> String {
-    let mut out = [0u8; 64];
+    let mut out = [0u8; 129];
     // SAFETY: localtime_r() and strftime() get valid pointers to locals, the format ends with a NUL, and the length is the
     // buffer's true size.
     let len = unsafe {

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 
 use super::ffi;
+use super::logged::Logged;
 use super::request::Running;
 use super::thread::PhpThread;
 use crate::observe::log::{self, Level};
@@ -100,13 +101,26 @@ extern "C" fn ftm_rs_request_user(slot: *mut c_void, user: *const c_char) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn ftm_rs_script_ended(slot: *mut c_void, memory_peak: usize) {
-    fence((), || {
+extern "C" fn ftm_rs_script_ended(slot: *mut c_void, memory_peak: usize, status: i32) -> bool {
+    fence(false, || {
         // SAFETY: C passes on what it was given.
         let thread = unsafe { thread(slot) };
         let memory = memory_peak as u64;
         thread.slot.row().script_ended(memory);
         thread.pool.dispatcher.figures().note_memory(memory);
+        thread.logged = thread.pool.access.as_ref().map(|_| Logged::new(status));
+        thread.pool.access.as_ref().is_some_and(|access| access.headers().next().is_some())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_response_header(slot: *mut c_void, header: *const c_char, len: usize) {
+    fence((), || {
+        // SAFETY: C passes on what it was given, and a header with its length.
+        let (thread, header) = unsafe { (thread(slot), bytes(header, len)) };
+        if let (Some(logged), Some(access)) = (&mut thread.logged, &thread.pool.access) {
+            logged.note_header(access, header);
+        }
     });
 }
 
@@ -117,6 +131,10 @@ extern "C" fn ftm_rs_request_done(slot: *mut c_void, request: *const ffi::ftm_re
         let thread = unsafe { thread(slot) };
         debug_assert!(thread.running.is_some_and(|running| std::ptr::eq(Running::view(running), request)));
         if let Some(running) = thread.running.take() {
+            if let (Some(logged), Some(access)) = (thread.logged.take(), &thread.pool.access) {
+                // SAFETY: it lives until the end, which comes below, and the C side is done with it.
+                logged.write(access, thread.slot.row(), unsafe { running.as_ref() });
+            }
             // SAFETY: the C side is done with the request: that is what this call says.
             thread.buffer = unsafe { Running::end(running) };
             thread.slot.set_running(None);

@@ -4,6 +4,7 @@
 mod callbacks;
 mod engine;
 pub mod ffi;
+mod logged;
 mod request;
 mod script_path;
 mod thread;
@@ -12,4 +13,4 @@ mod unsafe_extensions;
 pub use engine::{Engine, EngineSettings};
 pub use script_path::{PathSettings, request_uri};
 pub use thread::{PhpPool, ThreadEnd, spawn};
-pub use unsafe_extensions::{UnsafeExtension, unsafe_extensions};
+pub use unsafe_extensions::unsafe_extensions;

@@ -17,12 +17,6 @@ const RESPONSE_BUFFER: usize = 32 * 1024;
 /// Messages for STDERR are gathered up to this many bytes.
 const MESSAGE_BUFFER: usize = 8 * 1024;
 
-/// The lengths at which PHP-FPM cuts what its scoreboard shows, in bytes.
-const SHOWN_METHOD: usize = 15;
-const SHOWN_URI: usize = 127;
-const SHOWN_QUERY: usize = 511;
-const SHOWN_SCRIPT: usize = 255;
-
 /// A request under way, at a fixed address: the C side holds pointers into it. What `view` points to lives in the fields
 /// with an underscore, which are not touched until the end.
 pub struct Running {
@@ -83,6 +77,12 @@ impl Running {
         &self.request
     }
 
+    /// The value of a parameter, after the path fix-ups, FCGI_ROLE among them.
+    pub fn param(&self, name: &[u8]) -> Option<&[u8]> {
+        let role = || (name == b"FCGI_ROLE").then(|| self.request.role().as_str().as_bytes());
+        self._params.get(name).or_else(role)
+    }
+
     /// The request is over in every respect. Returns the buffer, for the next one.
     ///
     /// # Safety
@@ -98,17 +98,12 @@ impl Running {
     /// Writes what the scoreboard shows of the request.
     pub fn show(&self, row: &Row) {
         row.begin(self.request.begun(), |shown: &mut Shown| {
-            let params = &self._params;
-            let put = |field: &mut Vec<u8>, value: Option<&[u8]>, max: usize| {
-                let value = value.unwrap_or_default();
-                field.clear();
-                field.extend_from_slice(&value[..value.len().min(max)]);
-            };
-            put(&mut shown.method, params.get(b"REQUEST_METHOD"), SHOWN_METHOD);
-            put(&mut shown.uri, self._path.script_name.as_deref().map(|name| name.to_bytes()), SHOWN_URI);
-            put(&mut shown.query, params.get(b"QUERY_STRING"), SHOWN_QUERY);
-            put(&mut shown.user, None, 0); // found out when PHP reads HTTP_AUTHORIZATION
-            put(&mut shown.script, self._path.script.as_deref().map(|path| path.to_bytes()), SHOWN_SCRIPT);
+            shown.set(
+                self.param(b"REQUEST_METHOD"),
+                self._path.script_name.as_deref().map(|name| name.to_bytes()),
+                self.param(b"QUERY_STRING"),
+                self._path.script.as_deref().map(|path| path.to_bytes()),
+            );
             shown.content_length = self.view.content_length.max(0);
         });
     }

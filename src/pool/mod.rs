@@ -31,8 +31,8 @@ pub use pages::Pages;
 pub use privileges::{Identity, find_group, find_user};
 pub use process::{PoolStart, engine_settings, run};
 #[cfg(test)]
-pub use row::{Cpu, State};
-pub use row::{Row, Shown, View};
+pub use row::State;
+pub use row::{Cpu, Row, Shown, View};
 pub use slot::Slot;
 pub use status::{PoolInfo, status, status_slot};
 pub use waits::Waits;

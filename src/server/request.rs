@@ -1,6 +1,7 @@
 //! A request from the end of its parameters to END_REQUEST.
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -72,6 +73,11 @@ impl Request {
     /// When BEGIN_REQUEST arrived.
     pub fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// The web server's address; `None`: it came over a unix socket.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.wire.peer()
     }
 
     /// Hands the parameters over to the PHP thread that runs the request; later calls find none.

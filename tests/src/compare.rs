@@ -1,5 +1,7 @@
 //! php-ftm and php-fpm side by side, and what their answers may differ in.
 
+use crate::fcgi;
+use crate::http;
 use crate::net::Address;
 use crate::server::{Kind, Server, ServerConfig};
 use crate::site::Site;
@@ -66,6 +68,23 @@ impl Pair {
     pub fn both(&self) -> [&Server; 2] {
         [&self.reference, &self.tested]
     }
+}
+
+/// All of a FastCGI answer as text: STDOUT with the headers in their order, STDERR, END_REQUEST.
+pub fn fcgi_text(answer: &fcgi::Answer) -> String {
+    let out = String::from_utf8_lossy(&answer.stdout);
+    format!("{out}\nSTDERR {}\nEND {} {}", answer.error_text(), answer.app_status, answer.protocol_status)
+}
+
+/// All of an HTTP answer as text: status line, headers in their order, body; without what differs from one connection
+/// to the next.
+pub fn http_text(answer: &http::Answer) -> String {
+    let heads: Vec<&(String, String)> = answer.headers.iter().filter(|(n, _)| n != "Date").collect();
+    let line = |line: &str| match line.split_once("[REMOTE_PORT] = ") {
+        Some((title, _)) => format!("{title}[REMOTE_PORT] = PORT\n"),
+        None => format!("{line}\n"),
+    };
+    format!("{}\n{heads:?}\n{}", answer.status_line, answer.text()).lines().map(line).collect()
 }
 
 /// Replaces what tells two running servers apart (ports and socket names) by fixed words.

@@ -197,6 +197,12 @@ impl Call {
         self
     }
 
+    /// Leaves a param out.
+    pub fn without(mut self, name: &str) -> Self {
+        self.params.retain(|(n, _)| n != name.as_bytes());
+        self
+    }
+
     /// Asks the server to leave the connection open.
     pub fn keep(mut self) -> Self {
         self.keep_conn = true;

@@ -115,9 +115,16 @@ impl PoolConfig {
         self
     }
 
-    /// Sets any directive (`env[X]` and the like included), written as it is; replaces one of the same name.
+    /// Sets any directive (`env[X]` and the like included), written as it is except that `{room}` becomes
+    /// [`Server::room`]; replaces one of the same name.
     pub fn set(mut self, directive: &str, value: &str) -> Self {
         self.lines.retain(|(name, _)| name != directive);
+        self.lines.push((directive.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a directive that may stand more than once.
+    pub fn add(mut self, directive: &str, value: &str) -> Self {
         self.lines.push((directive.to_owned(), value.to_owned()));
         self
     }
@@ -413,7 +420,10 @@ fn write_files(site: &Site, room: &Path, config: &ServerConfig, addresses: &[(St
     config.global.iter().for_each(|(name, value)| writeln!(conf, "{name} = {value}").expect("to a string"));
     for (pool, (name, address)) in config.pools.iter().zip(addresses) {
         write!(conf, "[{name}]\nlisten = {address}\n").expect("to a string");
-        pool.lines.iter().for_each(|(name, value)| writeln!(conf, "{name} = {value}").expect("to a string"));
+        for (name, value) in &pool.lines {
+            let value = value.replace("{room}", &room.display().to_string());
+            writeln!(conf, "{name} = {value}").expect("to a string");
+        }
     }
     fs::write(room.join("php-fpm.conf"), conf).expect("write php-fpm.conf");
 }

@@ -1,95 +1,69 @@
 //! Scripts that end in every way: each answers as under php-fpm, and the next request on the same thread is unharmed.
 
 use ftm_tests::fcgi::Call;
+use ftm_tests::script::{Script, check_scripts, script};
 use ftm_tests::*;
 
-/// A script, and what it answers.
-struct Case {
-    name: &'static str,
-    status: u16,
-    text: &'static str,
-    code: &'static str,
-}
-
-const fn case(name: &'static str, status: u16, text: &'static str, code: &'static str) -> Case {
-    Case { name, status, text, code }
-}
-
-/// Runs the cases one after the other on one thread, each of them behind a script that changes all it can.
-fn check(cases: &[Case]) {
+/// Runs the scripts, with some files beside them to include.
+fn check(scripts: &[Script]) {
     let site = Site::new();
-    site.file("sound.php", PHP_SOUND);
     site.file("include-fatal.php", "<?php undefined_in_include();");
     site.file("include-exit.php", "<?php echo 'included'; exit(2); echo 'no';");
     site.file("include-parse.php", "<?php this is no PHP");
-    for Case { name, code, .. } in cases {
-        site.file(&format!("{name}.php"), format!("<?php {code}"));
-        site.file(&format!("{name}-spoilt.php"), format!("{}<?php {code}", PHP_SPOIL.trim_end()));
-    }
-    let config = ServerConfig::pool(PoolConfig::new("www").children(1)).ini("display_errors = 0");
-    let server = Server::start(&site, config);
-    for Case { name, status, text, .. } in cases {
-        let answer = server.get(&format!("/{name}.php"));
-        assert_eq!((answer.web().status, answer.text().as_str()), (*status, *text), "{name}: {}", answer.error_text());
-        assert_eq!(server.get("/sound.php").text(), "sound", "after {name}");
-        // With error handlers and a changed state of everything the answer may be another one; the next one may not.
-        server.get(&format!("/{name}-spoilt.php"));
-        assert_eq!(server.get("/sound.php").text(), "sound", "after {name}, spoilt");
-    }
-    assert!(!server.log().contains("exited on signal"), "no process was lost");
+    check_scripts(&site, scripts);
 }
 
 #[test]
 fn exit_everywhere() {
     check(&[
-        case("function", 200, "a", "function f() { echo 'a'; exit; } f(); echo 'no';"),
-        case("include", 200, "included", "include 'include-exit.php'; echo 'no';"),
-        case(
+        script("function", 200, "a", "function f() { echo 'a'; exit; } f(); echo 'no';"),
+        script("include", 200, "included", "include 'include-exit.php'; echo 'no';"),
+        script(
             "generator",
             200,
             "1b",
             "function g() { try { yield 1; echo 'b'; exit; } finally { echo 'f'; } } foreach (g() as $x) echo $x;",
         ),
-        case("error-handler", 200, "h", "set_error_handler(function () { echo 'h'; exit; }); echo $undef; echo 'no';"),
-        case(
+        script("error-handler", 200, "h", "set_error_handler(function () { echo 'h'; exit; }); echo $undef; echo 'no';"),
+        script(
             "exception-handler",
             200,
             "h",
             "set_exception_handler(function ($e) { echo 'h'; exit(4); }); throw new Exception('e');",
         ),
-        case("output-callback", 200, "", "ob_start(function ($b) { exit('z'); }); echo 'x';"),
-        case(
+        script("output-callback", 200, "", "ob_start(function ($b) { exit('z'); }); echo 'x';"),
+        script(
             "shutdown",
             200,
             "xs",
             "register_shutdown_function(function () { echo 's'; exit; });
              register_shutdown_function(function () { echo 'no'; }); echo 'x';",
         ),
-        case(
+        script(
             "destructor",
             200,
             "xd",
             "class D { function __destruct() { echo 'd'; exit; } } $a = new D; $b = new D; echo 'x';",
         ),
-        case("to-string", 200, "t", "class D { function __toString() { exit('t'); } } echo new D; echo 'no';"),
-        case("autoload", 200, "auto", "spl_autoload_register(function ($c) { exit('auto'); }); new Foo;"),
-        case("sort", 200, "cmp", "$a = [3, 2, 1]; usort($a, function () { exit('cmp'); }); echo 'no';"),
-        case("unserialize", 200, "wake", "class U { function __wakeup() { exit('wake'); } } unserialize('O:1:\"U\":0:{}');"),
-        case("preg", 200, "cb", "preg_replace_callback('/a/', function () { exit('cb'); }, 'aaa'); echo 'no';"),
-        case(
+        script("to-string", 200, "t", "class D { function __toString() { exit('t'); } } echo new D; echo 'no';"),
+        script("autoload", 200, "auto", "spl_autoload_register(function ($c) { exit('auto'); }); new Foo;"),
+        script("sort", 200, "cmp", "$a = [3, 2, 1]; usort($a, function () { exit('cmp'); }); echo 'no';"),
+        script("unserialize", 200, "wake", "class U { function __wakeup() { exit('wake'); } } unserialize('O:1:\"U\":0:{}');"),
+        script("preg", 200, "cb", "preg_replace_callback('/a/', function () { exit('cb'); }, 'aaa'); echo 'no';"),
+        script(
             "iterator",
             200,
             "it",
             "foreach (new CallbackFilterIterator(new ArrayIterator([1, 2]), fn($x) => exit('it')) as $v) echo 'no';",
         ),
-        case(
+        script(
             "tick",
             200,
             "012tick",
             "declare(ticks=1); register_tick_function(function () { static $n; if ($n++ == 3) exit('tick'); });
              for ($i = 0; $i < 10; $i++) echo $i;",
         ),
-        case(
+        script(
             "stream",
             200,
             "read",
@@ -98,7 +72,7 @@ fn exit_everywhere() {
              function stream_stat() { return []; } }
              stream_wrapper_register('wrap', 'W'); file_get_contents('wrap://x'); echo 'no';",
         ),
-        case(
+        script(
             "session-write",
             200,
             "xw",
@@ -108,95 +82,105 @@ fn exit_everywhere() {
              function gc($m): int|false { return 0; } }
              session_set_save_handler(new H); session_start(); $_SESSION['a'] = 1; echo 'x';",
         ),
-        case(
+        script(
             "xml",
             200,
             "xml",
             "$p = xml_parser_create(); xml_set_element_handler($p, function () { exit('xml'); }, fn() => 1);
              xml_parse($p, '<a><b/></a>', true); echo 'no';",
         ),
-        case(
+        script(
             "curl",
             200,
             "curl",
             "$c = curl_init('file://' . __FILE__); curl_setopt($c, CURLOPT_WRITEFUNCTION, function () { exit('curl'); });
              curl_exec($c); echo 'no';",
         ),
-        case(
+        script(
             "sqlite",
             200,
             "sql",
             "$d = new SQLite3(':memory:'); $d->createFunction('f', fn() => exit('sql'));
              $d->querySingle('select f()'); echo 'no';",
         ),
-        case("status", 503, "down", "http_response_code(503); exit('down');"),
-        case("code", 200, "", "exit(255);"),
+        script("status", 503, "down", "http_response_code(503); exit('down');"),
+        script("code", 200, "", "exit(255);"),
     ]);
 }
 
 #[test]
 fn errors_everywhere() {
     check(&[
-        case("uncaught", 500, "", "throw new Exception('thrown');"),
-        case("undefined", 500, "", "undefined();"),
-        case("silent", 500, "", "ini_set('error_reporting', 0); undefined();"),
-        case("user-error", 500, "", "trigger_error('bad', E_USER_ERROR);"),
-        case("compile", 500, "", "class A { function f() {} function f() {} }"),
-        case("parse", 500, "", "echo 'never'; this is no PHP"),
-        case("abstract", 200, "x", "echo 'x'; flush(); interface I { function f(); } class B implements I {}"),
-        case("include-undefined", 200, "x", "echo 'x'; include 'include-fatal.php'; echo 'no';"),
-        case("include-buffered", 500, "x", "ob_start(); echo 'x'; include 'include-parse.php'; echo 'no';"),
-        case("include-caught", 200, "ok", "try { include 'include-parse.php'; } catch (ParseError $e) { echo 'ok'; }"),
-        case("after-output", 200, "out", "echo 'out'; flush(); throw new Exception('e');"),
-        case("after-status", 404, "", "http_response_code(404); throw new Exception('e');"),
-        case(
+        script("uncaught", 500, "", "throw new Exception('thrown');"),
+        script("undefined", 500, "", "undefined();"),
+        script("silent", 500, "", "ini_set('error_reporting', 0); undefined();"),
+        script("user-error", 500, "", "trigger_error('bad', E_USER_ERROR);"),
+        script("compile", 500, "", "class A { function f() {} function f() {} }"),
+        script("parse", 500, "", "echo 'never'; this is no PHP"),
+        script("abstract", 200, "x", "echo 'x'; flush(); interface I { function f(); } class B implements I {}"),
+        script("include-undefined", 200, "x", "echo 'x'; include 'include-fatal.php'; echo 'no';"),
+        script("include-buffered", 500, "x", "ob_start(); echo 'x'; include 'include-parse.php'; echo 'no';"),
+        script(
+            "include-caught",
+            200,
+            "ok",
+            "try { include 'include-parse.php'; } catch (ParseError $e) { echo 'ok'; }",
+        ),
+        script("after-output", 200, "out", "echo 'out'; flush(); throw new Exception('e');"),
+        script("after-status", 404, "", "http_response_code(404); throw new Exception('e');"),
+        script(
             "handler",
             500,
             "",
             "set_exception_handler(function ($e) { throw new Exception('again'); }); undefined();",
         ),
-        case(
+        script(
             "callback",
             200,
             "x",
             "ob_start(function ($b) { throw new Exception('z'); }); echo 'x'; ob_end_flush(); echo 'no';",
         ),
-        case("callback-at-end", 500, "", "ob_start(function ($b) { throw new Exception('z'); }); echo 'x';"),
-        case(
+        script("callback-at-end", 500, "", "ob_start(function ($b) { throw new Exception('z'); }); echo 'x';"),
+        script(
             "callback-buffers",
             200,
             "",
             "ob_start(function ($b) { ob_start(); return 'z'; }); echo 'x'; ob_end_flush(); echo 'no';",
         ),
-        case(
+        script(
             "shutdown",
             200,
             "x",
             "register_shutdown_function(function () { throw new Exception('s'); });
              register_shutdown_function(function () { echo 'no'; }); echo 'x';",
         ),
-        case("shutdown-first", 500, "", "register_shutdown_function(function () { undefined(); });"),
-        case(
+        script("shutdown-first", 500, "", "register_shutdown_function(function () { undefined(); });"),
+        script(
             "shutdown-chain",
             200,
             "012345",
             "function a() { static $n = 0; echo $n; if ($n++ < 5) register_shutdown_function('a'); }
              register_shutdown_function('a');",
         ),
-        case(
+        script(
             "shutdown-after",
             500,
             "1",
             "register_shutdown_function(function () { echo error_get_last()['type']; }); undefined();",
         ),
-        case(
+        script(
             "destructor",
             200,
             "x",
             "class D { function __destruct() { throw new Exception('d'); } } $a = new D; echo 'x';",
         ),
-        case("destructor-after", 500, "d", "class D { function __destruct() { echo 'd'; } } $a = new D; undefined();"),
-        case(
+        script(
+            "destructor-after",
+            500,
+            "d",
+            "class D { function __destruct() { echo 'd'; } } $a = new D; undefined();",
+        ),
+        script(
             "session-read",
             500,
             "",
@@ -206,15 +190,15 @@ fn errors_everywhere() {
              function gc($m): int|false { return 0; } }
              session_set_save_handler(new H); session_start(); echo 'x';",
         ),
-        case(
+        script(
             "sqlite",
             500,
             "",
             "$d = new SQLite3(':memory:'); $d->createFunction('f', function () { throw new Exception('sql'); });
              $d->querySingle('select f()'); echo 'no';",
         ),
-        case("finished", 200, "done", "echo 'done'; fastcgi_finish_request(); echo 'lost'; undefined();"),
-        case(
+        script("finished", 200, "done", "echo 'done'; fastcgi_finish_request(); echo 'lost'; undefined();"),
+        script(
             "finished-buffered",
             200,
             "aB",

@@ -3,58 +3,20 @@
 use std::fs;
 
 use ftm_tests::fcgi::Call;
+use ftm_tests::script::{check_scripts, script};
 use ftm_tests::*;
-
-/// A script, and what it answers.
-struct Case {
-    name: &'static str,
-    status: u16,
-    text: &'static str,
-    code: &'static str,
-}
-
-const fn case(name: &'static str, status: u16, text: &'static str, code: &'static str) -> Case {
-    Case { name, status, text, code }
-}
-
-/// Runs the cases one after the other on one thread, twice; the request after each is unharmed.
-fn check(cases: &[Case]) {
-    let site = Site::new();
-    site.file("sound.php", PHP_SOUND);
-    for Case { name, code, .. } in cases {
-        site.file(&format!("{name}.php"), format!("<?php {code}"));
-        site.file(&format!("{name}-spoilt.php"), format!("{}<?php {code}", PHP_SPOIL.trim_end()));
-    }
-    let config = ServerConfig::pool(PoolConfig::new("www").children(1)).ini("display_errors = 0");
-    let server = Server::start(&site, config.ini("memory_limit = 64M"));
-    let mut wrong = Vec::new();
-    for _ in 0..2 {
-        for Case { name, status, text, .. } in cases {
-            let answer = server.get(&format!("/{name}.php"));
-            let got = (answer.web().status, answer.text());
-            if (got.0, got.1.as_str()) != (*status, *text) {
-                wrong.push(format!("{name}: {got:?}, not {status} {text:?}: {}", answer.error_text()));
-            }
-            assert_eq!(server.get("/sound.php").text(), "sound", "after {name}");
-            server.get(&format!("/{name}-spoilt.php"));
-            assert_eq!(server.get("/sound.php").text(), "sound", "after {name}, spoilt");
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(!server.log().contains("exited on signal"), "no process was lost");
-}
 
 #[test]
 fn suspended_resumed_and_left() {
-    check(&[
-        case(
+    check_scripts(&Site::new(), &[
+        script(
             "resumed",
             200,
             "a1b2c3",
             "$f = new Fiber(function () { echo 'a', Fiber::suspend(), 'b', Fiber::suspend(), 'c'; return 3; });
              $f->start(); $f->resume(1); $f->resume(2); echo $f->getReturn();",
         ),
-        case(
+        script(
             "left",
             200,
             "before, end, finally, destroyed",
@@ -62,14 +24,14 @@ fn suspended_resumed_and_left() {
              $f = new Fiber(function () { $d = new D; try { echo 'before'; Fiber::suspend(); echo 'never'; }
              finally { echo ', finally'; } }); $f->start(); echo ', end';",
         ),
-        case(
+        script(
             "left-in-cycle",
             200,
             "end finally",
             "$f = new Fiber(function () use (&$f) { $o = new stdClass; $o->self = $o; $o->fiber = $f;
              try { Fiber::suspend(); } finally { echo ' finally'; } }); $f->start(); echo 'end';",
         ),
-        case(
+        script(
             "left-nested",
             200,
             "end outer inner",
@@ -79,55 +41,55 @@ fn suspended_resumed_and_left() {
                  try { Fiber::suspend(); } finally { echo ' outer'; } });
              $f->start(); echo 'end';",
         ),
-        case(
+        script(
             "left-suspends-again",
             500,
             "",
             "$f = new Fiber(function () { try { Fiber::suspend(); } finally { Fiber::suspend(); } }); $f->start();
              register_shutdown_function(function () use (&$f) { $f = null; });",
         ),
-        case(
+        script(
             "left-finally-throws",
             200,
             "end",
             "$f = new Fiber(function () { try { Fiber::suspend(); } finally { throw new Exception('late'); } });
              $f->start(); echo 'end';",
         ),
-        case(
+        script(
             "left-after-fatal",
             500,
             "finally",
             "$f = new Fiber(function () { try { Fiber::suspend(); } finally { echo 'finally'; } }); $f->start();
              undefined();",
         ),
-        case(
+        script(
             "never-started",
             200,
             "end",
             "class D { function __invoke() { echo 'no'; } } $f = new Fiber(new D); echo 'end';",
         ),
-        case(
+        script(
             "collected",
             200,
             "finally collected",
             "(function () { $f = new Fiber(function () use (&$f) { try { Fiber::suspend(); } finally { echo 'finally '; } });
              $f->start(); })(); gc_collect_cycles(); echo 'collected';",
         ),
-        case(
+        script(
             "generator",
             200,
             "abc",
             "function g() { yield 'a'; yield Fiber::suspend(); yield 'c'; }
              $f = new Fiber(function () { foreach (g() as $x) echo $x; }); $f->start(); $f->resume('b');",
         ),
-        case(
+        script(
             "in-shutdown",
             200,
             "xab",
             "register_shutdown_function(function () { $f = new Fiber(function () { echo 'a'; Fiber::suspend(); echo 'b'; });
              $f->start(); $f->resume(); }); echo 'x';",
         ),
-        case(
+        script(
             "in-destructor",
             200,
             "xab",
@@ -135,7 +97,7 @@ fn suspended_resumed_and_left() {
             "class D { function __destruct() { $f = new Fiber(function () { echo 'a'; Fiber::suspend(); });
              try { $f->start(); } catch (FiberError $e) { echo 'a'; } echo 'b'; } } $d = new D; echo 'x';",
         ),
-        case(
+        script(
             "across-includes",
             200,
             "included 7",
@@ -147,23 +109,23 @@ fn suspended_resumed_and_left() {
 
 #[test]
 fn throwing_and_exiting() {
-    check(&[
-        case(
+    check_scripts(&Site::new(), &[
+        script(
             "thrown-out",
             200,
             "caught",
             "$f = new Fiber(function () { Fiber::suspend(); throw new Exception('caught'); });
              try { $f->start(); $f->resume(); } catch (Exception $e) { echo $e->getMessage(); }",
         ),
-        case(
+        script(
             "thrown-in",
             200,
             "inside",
             "$f = new Fiber(function () { try { Fiber::suspend(); } catch (Exception $e) { echo $e->getMessage(); } });
              $f->start(); $f->throw(new Exception('inside'));",
         ),
-        case("uncaught", 500, "", "$f = new Fiber(function () { throw new Exception('uncaught'); }); $f->start();"),
-        case(
+        script("uncaught", 500, "", "$f = new Fiber(function () { throw new Exception('uncaught'); }); $f->start();"),
+        script(
             "uncaught-with-others",
             500,
             "",
@@ -171,10 +133,10 @@ fn throwing_and_exiting() {
              Fiber::suspend(); if ($i == 7) throw new Exception('uncaught'); Fiber::suspend(); }); $f->start(); }
              foreach ($all as $f) $f->resume();",
         ),
-        case("misused", 500, "", "$f = new Fiber(fn() => 1); $f->start(); $f->resume();"),
-        case("outside", 500, "", "Fiber::suspend();"),
-        case("exit", 200, "in", "$f = new Fiber(function () { echo 'in'; exit; }); $f->start(); echo 'no';"),
-        case(
+        script("misused", 500, "", "$f = new Fiber(fn() => 1); $f->start(); $f->resume();"),
+        script("outside", 500, "", "Fiber::suspend();"),
+        script("exit", 200, "in", "$f = new Fiber(function () { echo 'in'; exit; }); $f->start(); echo 'no';"),
+        script(
             "exit-nested",
             200,
             "deep shutdown",
@@ -182,7 +144,7 @@ fn throwing_and_exiting() {
              function nest($n) { $f = new Fiber(function () use ($n) { $n ? nest($n - 1) : exit('deep'); }); $f->start();
              echo 'no'; } nest(20);",
         ),
-        case(
+        script(
             "exit-with-others",
             200,
             "exit",
@@ -190,39 +152,39 @@ fn throwing_and_exiting() {
              try { Fiber::suspend(); } finally { $x = 1; } }); $f->start(); }
              $f = new Fiber(function () { exit('exit'); }); $f->start();",
         ),
-        case(
+        script(
             "exit-in-finally",
             200,
             "end finally",
             "$f = new Fiber(function () { try { Fiber::suspend(); } finally { exit(' finally'); } }); $f->start();
              echo 'end';",
         ),
-        case(
+        script(
             "exit-in-error-handler",
             200,
             "handler",
             "set_error_handler(function () { exit('handler'); });
              $f = new Fiber(function () { echo $undefined; }); $f->start();",
         ),
-        case("fatal", 500, "", "$f = new Fiber(function () { undefined(); }); $f->start();"),
-        case("user-error", 500, "", "$f = new Fiber(function () { trigger_error('bad', E_USER_ERROR); }); $f->start();"),
-        case("memory", 500, "", "$f = new Fiber(function () { str_repeat('x', 1 << 27); }); $f->start();"),
-        case(
+        script("fatal", 500, "", "$f = new Fiber(function () { undefined(); }); $f->start();"),
+        script("user-error", 500, "", "$f = new Fiber(function () { trigger_error('bad', E_USER_ERROR); }); $f->start();"),
+        script("memory", 500, "", "$f = new Fiber(function () { str_repeat('x', 1 << 27); }); $f->start();"),
+        script(
             "memory-recursion",
             500,
             "",
             "function r() { return r() + 1; } $f = new Fiber(function () { Fiber::suspend(); r(); }); $f->start();
              $f->resume();",
         ),
-        case("time", 500, "", "set_time_limit(1); $f = new Fiber(function () { while (true); }); $f->start();"),
-        case(
+        script("time", 500, "", "set_time_limit(1); $f = new Fiber(function () { while (true); }); $f->start();"),
+        script(
             "memory-with-others",
             500,
             "",
             "$all = []; while (true) { $all[] = $f = new Fiber(function () { $x = str_repeat('x', 1 << 20);
              Fiber::suspend(); }); $f->start(); }",
         ),
-        case(
+        script(
             "shutdown-after-fatal",
             500,
             "fiber",
@@ -234,78 +196,81 @@ fn throwing_and_exiting() {
 
 #[test]
 fn output_and_headers() {
-    check(&[
-        case(
-            "buffered",
-            200,
-            "ABc",
-            "$f = new Fiber(function () { ob_start(fn($b) => strtoupper($b)); echo 'a'; Fiber::suspend();
+    check_scripts(
+        &Site::new(),
+        &[
+            script(
+                "buffered",
+                200,
+                "ABc",
+                "$f = new Fiber(function () { ob_start(fn($b) => strtoupper($b)); echo 'a'; Fiber::suspend();
              echo 'b'; ob_end_flush(); }); $f->start(); $f->resume(); echo 'c';",
-        ),
-        case(
-            "buffer-left",
-            200,
-            "AC",
-            "$f = new Fiber(function () { ob_start(fn($b) => strtoupper($b)); echo 'a'; Fiber::suspend(); });
+            ),
+            script(
+                "buffer-left",
+                200,
+                "AC",
+                "$f = new Fiber(function () { ob_start(fn($b) => strtoupper($b)); echo 'a'; Fiber::suspend(); });
              $f->start(); echo 'c';",
-        ),
-        case(
-            "callback",
-            200,
-            "[x]y",
-            "ob_start(function ($b) { $f = new Fiber(fn() => '[' . Fiber::suspend() . ']');
+            ),
+            script(
+                "callback",
+                200,
+                "[x]y",
+                "ob_start(function ($b) { $f = new Fiber(fn() => '[' . Fiber::suspend() . ']');
              $f->start(); $f->resume($b); return $f->getReturn(); }); echo 'x'; ob_end_flush(); echo 'y';",
-        ),
-        case(
-            "callback-suspends",
-            200,
-            "x",
-            "$f = new Fiber(function () { ob_start(function ($b) { Fiber::suspend(); return 'z'; });
+            ),
+            script(
+                "callback-suspends",
+                200,
+                "x",
+                "$f = new Fiber(function () { ob_start(function ($b) { Fiber::suspend(); return 'z'; });
              echo 'x'; ob_end_flush(); }); $f->start();",
-        ),
-        case(
-            "callback-throws",
-            200,
-            "x",
-            "$f = new Fiber(function () { ob_start(function ($b) { throw new Exception; });
+            ),
+            script(
+                "callback-throws",
+                200,
+                "x",
+                "$f = new Fiber(function () { ob_start(function ($b) { throw new Exception; });
              echo 'x'; ob_end_flush(); }); $f->start();",
-        ),
-        case(
-            "callback-exits",
-            200,
-            "",
-            "$f = new Fiber(function () { ob_start(function ($b) { exit; }); echo 'x'; });
+            ),
+            script(
+                "callback-exits",
+                200,
+                "",
+                "$f = new Fiber(function () { ob_start(function ($b) { exit; }); echo 'x'; });
              $f->start();",
-        ),
-        case(
-            "status",
-            418,
-            "tea",
-            "$f = new Fiber(function () { http_response_code(418); echo 'tea'; }); $f->start();",
-        ),
-        case(
-            "finished",
-            200,
-            "done",
-            "$f = new Fiber(function () { echo 'done'; fastcgi_finish_request(); Fiber::suspend();
+            ),
+            script(
+                "status",
+                418,
+                "tea",
+                "$f = new Fiber(function () { http_response_code(418); echo 'tea'; }); $f->start();",
+            ),
+            script(
+                "finished",
+                200,
+                "done",
+                "$f = new Fiber(function () { echo 'done'; fastcgi_finish_request(); Fiber::suspend();
              echo 'lost'; }); $f->start(); $f->resume();",
-        ),
-        case(
-            "header-callback",
-            404,
-            "x",
-            "header_register_callback(function () { $f = new Fiber(function () {
+            ),
+            script(
+                "header-callback",
+                404,
+                "x",
+                "header_register_callback(function () { $f = new Fiber(function () {
              Fiber::suspend(); http_response_code(404); }); $f->start(); $f->resume(); }); echo 'x';",
-        ),
-        case(
-            "session",
-            200,
-            "12",
-            "$f = new Fiber(function () { session_start(); $_SESSION['n'] = 1; Fiber::suspend();
+            ),
+            script(
+                "session",
+                200,
+                "12",
+                "$f = new Fiber(function () { session_start(); $_SESSION['n'] = 1; Fiber::suspend();
              echo $_SESSION['n']; session_write_close(); echo 2; }); $f->start(); $f->resume(); session_destroy_all();
              function session_destroy_all() { session_start(); session_destroy(); }",
-        ),
-    ]);
+            ),
+        ],
+    );
 }
 
 #[test]

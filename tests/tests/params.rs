@@ -1,7 +1,7 @@
 //! What params do to a request, sent as no web server would: script resolution (`cgi.fix_pathinfo`), odd names and
 //! values, ini settings in params. php-fpm is the reference, case by case.
 
-use ftm_tests::compare::{Pair, VARS_SCRIPT, difference};
+use ftm_tests::compare::{Pair, VARS_SCRIPT, difference, fcgi_text};
 use ftm_tests::fcgi::{Call, RESPONDER};
 use ftm_tests::*;
 
@@ -21,13 +21,12 @@ fn compare(what: &str, servers: &Pair, calls: &[Call]) {
     let mut failures = Vec::new();
     for call in calls {
         let answers = servers.both().map(|server| server.call(call));
-        let texts = answers.map(|a| {
-            let out = String::from_utf8_lossy(&a.stdout).into_owned();
-            assert!(!out.contains("Fatal error"), "{what}: {out}");
+        let texts = answers.map(|answer| {
+            let text = fcgi_text(&answer);
+            assert!(!text.contains("Fatal error"), "{what}: {text}");
             // Why a file cannot be opened depends on what php-fpm looked up before it.
             let why = ["No such file or directory", "Not a directory", "Success"];
-            let error = why.iter().fold(a.error_text(), |text, why| text.replace(why, "(why)"));
-            format!("{out}\nSTDERR {error}\nEND {} {}", a.app_status, a.protocol_status)
+            why.iter().fold(text, |text, why| text.replace(why, "(why)"))
         });
         if let Some(difference) = difference(&texts[0], &texts[1]) {
             let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(80).collect::<String>();
@@ -291,4 +290,27 @@ fn ini_settings_in_params_do_not_leak_into_the_next_request() {
         .param("PHP_ADMIN_VALUE", "precision=9");
     assert_eq!(server.call(&set).text(), "90Mx9");
     assert_eq!(server.get("/ini.php").text(), before);
+}
+
+#[test]
+fn a_folder_is_not_found_whatever_was_forbidden_before() {
+    let site = site();
+    let locked = site.file("locked.php", "<?php echo 'secret';");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o0);
+    std::fs::set_permissions(&locked, mode).expect("chmod");
+    ftm_tests::site::mkdir(&site.docroot().join("folder.php"));
+    // Where messages cannot be written, php-fpm takes the error of that for the script's.
+    let ini: &[&str] = match Kind::under_test() {
+        Kind::PhpFtm => &["", "error_log = /no/such/file", "error_log = /root/forbidden"],
+        Kind::PhpFpm => &[""],
+    };
+    for line in ini {
+        let server = Server::start(&site, config().ini(line));
+        for _ in 0..2 {
+            let answer = server.get("/folder.php");
+            assert_eq!((answer.web().status, answer.text().as_str()), (404, "No input file specified.\n"), "{line}");
+            let answer = server.get("/locked.php");
+            assert_eq!((answer.web().status, answer.text().as_str()), (403, "Access denied.\n"), "{line}");
+        }
+    }
 }

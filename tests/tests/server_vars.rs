@@ -1,7 +1,7 @@
 //! `$_SERVER`, `$_ENV`, `getenv()` and the request headers behind nginx and Apache: equal to php-fpm's, variable by
 //! variable and in the same order.
 
-use ftm_tests::compare::{Pair, VARS_SCRIPT, difference, without_addresses};
+use ftm_tests::compare::{Pair, VARS_SCRIPT, difference, http_text, without_addresses};
 use ftm_tests::*;
 
 fn config() -> ServerConfig {
@@ -91,14 +91,7 @@ fn compare(what: &str, servers: &Pair, fronts: [&Address; 2], requests: &[(&str,
             let answer = request.send(fronts[i]);
             assert!(!answer.status_line.contains(" 50"), "{what}, {name}: {}\n{}", answer.status_line, answer.text());
             assert!(!answer.text().contains("Fatal error"), "{what}, {name}: {}", answer.text());
-            let heads: Vec<&(String, String)> = answer.headers.iter().filter(|(n, _)| n != "Date").collect();
-            let text = format!("{}\n{heads:?}\n{}", answer.status_line, answer.text());
-            let text = without_addresses(&text, &[(servers.both()[i].address(), "BACKEND"), (fronts[i], "FRONT")]);
-            let line = |line: &str| match line.split_once("[REMOTE_PORT] = ") {
-                Some((title, _)) => format!("{title}[REMOTE_PORT] = PORT\n"),
-                None => format!("{line}\n"),
-            };
-            text.lines().map(line).collect::<String>()
+            without_addresses(&http_text(&answer), &[(servers.both()[i].address(), "BACKEND"), (fronts[i], "FRONT")])
         });
         if let Some(difference) = difference(&reference, &tested) {
             failures.push(format!("{what}, {name}: {difference}"));

@@ -313,3 +313,37 @@ fn pools_have_their_own_settings_at_the_same_time() {
         assert_eq!(two.answer(1).text(), format!("77M 0.33333 {base}"));
     }
 }
+
+#[test]
+fn odd_lines_of_user_ini_harm_nobody() {
+    only_php_ftm!("php-fpm's worker crashes");
+    let site = Site::new();
+    let show = "<?php echo ini_get('precision'), ' ', ini_get('user_agent');";
+    let inis = [
+        "memory_limit[] = 1\nuser_agent[x] = y\nprecision = 6\n",
+        "precision = 6\n[PATH=/]\nuser_agent = path\nprecision = 5\n",
+        "precision = 6\n[HOST=test.example]\nuser_agent[] = host\nmemory_limit = 1\n",
+        "[HOST]\nprecision = 5\n[other]\nextension = none\nzend_extension = none\nprecision = 6\n",
+    ];
+    for (n, ini) in inis.iter().enumerate() {
+        site.file(&format!("{n}/.user.ini"), ini);
+        site.file(&format!("{n}/show.php"), show);
+    }
+    site.file("plain/.user.ini", "precision = 7\nuser_agent = plain\n");
+    site.file("plain/show.php", show);
+    let server = Server::start(&site, ServerConfig::default().ini("user_ini.cache_ttl = 0").ini("user_agent = of-ini"));
+    std::thread::scope(|scope| {
+        // Beside each other: what one file says of its sections is not for the others.
+        for client in 0..4 {
+            let (server, count) = (&server, inis.len());
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let n = (client + round) % count;
+                    assert_eq!(server.get(&format!("/{n}/show.php")).text(), "6 of-ini", "{n}");
+                    assert_eq!(server.get("/plain/show.php").text(), "7 plain");
+                }
+            });
+        }
+    });
+    assert!(!server.log().contains("exited"), "no process was lost");
+}

@@ -7,6 +7,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::access_format::AccessField;
 use crate::diagnostic::{Diagnostic, Level, Location};
 use crate::written::Written;
 
@@ -270,8 +271,8 @@ pub struct Ping {
 pub struct AccessLog {
     /// `access.log`.
     pub file: PathBuf,
-    /// `access.format`, checked.
-    pub format: OsString,
+    /// `access.format`.
+    pub format: Vec<AccessField>,
     /// `access.suppress_path[]`.
     pub suppress_paths: Vec<OsString>,
 }

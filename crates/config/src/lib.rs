@@ -65,6 +65,7 @@ mod unused;
 mod validate;
 mod written;
 
+pub use access_format::{AccessField, CpuTime, DurationUnit};
 pub use config::{
     AccessLog, AllowedClients, Config, CoreLimit, EmergencyRestart, EnvValue, ErrorLog, ExecutionClock, Global, Listen,
     ListenAddress, PhpValue, Ping, Pool, ProcessManager,

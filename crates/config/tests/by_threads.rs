@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::load_text;
+use support::{GOOD, load_text};
 
 /// The notes about a `[global]` and a pool `www` of four threads with these lines, and another pool behind them.
 fn notes(global: &str, pool: &str) -> Vec<String> {
@@ -24,6 +24,12 @@ fn a_note_is_said_once_and_shows_where_and_what_to_do() {
    |                ^^^
    = help: the 4 threads of pool www need 256 or more; 0 takes what the system allows"]
     );
+}
+
+#[test]
+fn an_ordinary_configuration_has_no_notes() {
+    let loaded = load_text(GOOD).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    assert_eq!(loaded.config.thread_notes(), []);
 }
 
 #[test]

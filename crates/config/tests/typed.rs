@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ftm_config::{
-    CoreLimit, EnvValue, ErrorLog, ExecutionClock, Level, ListenAddress, LoadOptions, ProcessManager, load,
+    AccessField, CoreLimit, EnvValue, ErrorLog, ExecutionClock, Level, ListenAddress, LoadOptions, ProcessManager, load,
 };
 use support::memory::Memory;
 use support::{GOOD, load_files, load_text};
@@ -115,7 +115,8 @@ thread_stack_size = 16M
     assert_eq!((ping.path.as_str(), ping.response.to_str()), ("/ping", Some("pong")));
     let access = pool.access.as_ref().expect("set");
     assert_eq!(access.file, Path::new("/srv/www/log/www.log"));
-    assert_eq!(access.format, "%R - %u %t \"%m %r\" %s");
+    assert_eq!(access.format.len(), 11, "%R - %u %t \"%m %r\" %s: {:?}", access.format);
+    assert_eq!((access.format.first(), access.format.last()), (Some(&AccessField::Peer), Some(&AccessField::Status)));
     assert_eq!(access.suppress_paths, ["/ping"]);
     assert_eq!(pool.slowlog.as_deref(), Some(Path::new("/srv/www/log/slow")));
     assert_eq!(pool.request_slowlog_timeout, Some(Duration::from_secs(5)));

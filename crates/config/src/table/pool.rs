@@ -71,18 +71,18 @@ table! { Pool, Pool;
         "Requests after which a PHP thread is replaced by a fresh one, against leaks. 0: never.";
     PmStatusPath = "pm.status_path": Type::Text, -, yes,
         "SCRIPT_NAME that answers with the pool's status. Unset: none does.";
-    PmStatusListen = "pm.status_listen": Type::Text, -, no,
+    PmStatusListen = "pm.status_listen": Type::Text, -, yes,
         "Further address that answers status requests even while the pool is busy.";
     PingPath = "ping.path": Type::Text, -, yes,
         "SCRIPT_NAME that answers with ping.response, to see whether the pool is alive. Unset: \
          none does.";
     PingResponse = "ping.response": Type::Text, "pong", yes,
         "Body of the answer to ping.path.";
-    AccessLog = "access.log": Type::Path, -, no,
+    AccessLog = "access.log": Type::Path, -, yes,
         "File with a line for each request.";
-    AccessFormat = "access.format": Type::Text, "%R - %u %t \"%m %r\" %s", no,
+    AccessFormat = "access.format": Type::Text, "%R - %u %t \"%m %r\" %s", yes,
         "What a line in access.log says.";
-    AccessSuppressPath = "access.suppress_path": Type::Paths, -, no,
+    AccessSuppressPath = "access.suppress_path": Type::Paths, -, yes,
         "SCRIPT_NAME whose successful, plain GET and HEAD requests are not logged in access.log.";
     Slowlog = "slowlog": Type::Path, -, no,
         "File with a backtrace of each slow request.";
