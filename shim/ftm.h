@@ -174,6 +174,10 @@ size_t ftm_rs_read_body(const ftm_request *request, char *buffer, size_t len, ft
 /* A line for the error log. */
 void ftm_rs_log(ftm_level level, const char *message, size_t len);
 
+/* A message for the error log about what this request's script does; `php`: of PHP itself. Goes where the output of workers
+ * goes (catch_workers_output). */
+void ftm_rs_message(const ftm_request *request, ftm_level level, const char *message, size_t len, bool php);
+
 /* One row of the pool's scoreboard, for fpm_get_status(). */
 typedef struct ftm_status_slot {
 	int64_t thread_id;              /* the id of the thread, where PHP-FPM shows that of a process */

@@ -41,7 +41,7 @@ pub fn php(config: &Config, engine: &EngineSettings) -> Result<(), CannotStart> 
         tried.push(&pool.php_values);
         let name = &pool.name;
         let patience = PATIENCE.min(until.saturating_duration_since(Instant::now()));
-        let trial = match Trial::run(pool, engine, patience) {
+        let trial = match Trial::run(&config.global, pool, engine, patience) {
             Ok(trial) => trial,
             Err(e) => {
                 log::warning!("[pool {name}] cannot try how PHP starts: {e}");

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ftm_config::{PhpValue, Pool};
+use ftm_config::{Global, PhpValue, Pool};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
@@ -22,6 +22,9 @@ use crate::pool;
 
 /// The most that is taken of what PHP says, in bytes.
 const MOST_OUTPUT: u64 = 256 * 1024;
+
+/// A `log_limit` that cuts nothing.
+const WHOLE_LINES: usize = 1 << 20;
 
 /// How a trial ended.
 pub enum End {
@@ -53,13 +56,13 @@ impl Trial {
     /// # Errors
     ///
     /// The system refuses a process, memory or a descriptor.
-    pub fn run(pool: &Pool, engine: &EngineSettings, patience: Duration) -> io::Result<Trial> {
+    pub fn run(global: &Global, pool: &Pool, engine: &EngineSettings, patience: Duration) -> io::Result<Trial> {
         // Files, not pipes: nobody has to read them while the process runs.
         let mut output = File::from(memfd_create(c"php-ftm-output", MFdFlags::MFD_CLOEXEC)?);
         let mut findings = File::from(memfd_create(c"php-ftm-findings", MFdFlags::MFD_CLOEXEC)?);
         // SAFETY: this process, which only tests a configuration, has one thread.
         let ended = match unsafe { fork() }? {
-            ForkResult::Child => child(pool, engine, &output, &mut findings),
+            ForkResult::Child => child(global, pool, engine, &output, &mut findings),
             ForkResult::Parent { child } => wait(child, patience)?,
         };
         let mut trial =
@@ -93,12 +96,17 @@ impl Trial {
 
 /// The forked process. It says what it has found, the last line being `s` where PHP has started, and leaves without the
 /// shutdown of the modules.
-fn child(pool: &Pool, engine: &EngineSettings, output: &File, findings: &mut File) -> ! {
+fn child(global: &Global, pool: &Pool, engine: &EngineSettings, output: &File, findings: &mut File) -> ! {
     // SAFETY: prctl() takes plain numbers here.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let null = File::options().write(true).open("/dev/null");
     let redirected = null.and_then(|null| Ok(dup2_stdout(null)?)).and_then(|()| Ok(dup2_stderr(output)?));
-    log::start(log::Level::Debug, None);
+    log::stay_on_stderr(&Global {
+        log_level: log::Level::Notice,
+        log_json: false,
+        log_limit: WHOLE_LINES,
+        ..global.clone()
+    });
     let found =
         match redirected.map_err(|e| format!("cannot redirect the output: {e}")).and_then(|()| start(pool, engine)) {
             Ok(found) => found,

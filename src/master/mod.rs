@@ -17,6 +17,7 @@ mod emergency;
 mod events;
 mod inherit;
 mod notify;
+mod output;
 mod process;
 mod reload;
 mod serve;
@@ -39,6 +40,7 @@ use crate::pool::figures::Figures;
 use crate::pool::{self, PoolFiles, limits};
 use children::Children;
 use inherit::Inherited;
+use output::WorkerEnds;
 use serve::{Master, Settings};
 use sockets::PoolBound;
 
@@ -56,7 +58,7 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
     let argv: Vec<OsString> = std::env::args_os().collect();
     let mut inherited = Inherited::take();
     if let Some(file) = inherited.log.take() {
-        log::start(log::Level::Notice, Some(file));
+        log::take_up(file);
         log::launched();
     }
     let path = cli.config.clone().unwrap_or_else(|| match &cli.prefix {
@@ -117,7 +119,10 @@ fn prepare(
     }
     let file = open_error_log(&config).map_err(|e| failed(&e))?;
     let to_file = config.global.daemonize || !(cli.force_stderr || log::stderr_is_terminal());
-    log::start(config.global.log_level, to_file.then_some(file).flatten());
+    match to_file {
+        true => log::start(&config.global, file),
+        false => log::stay_on_stderr(&config.global),
+    }
     if inherited.reloaded {
         log::launched();
     }
@@ -158,7 +163,7 @@ fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
     match ftm_config::load(&path, &options) {
         Ok(loaded) => {
             if !reloaded {
-                log::start(loaded.config.global.log_level, None);
+                log::configure(&loaded.config.global);
             }
             report(&loaded.diagnostics);
             report(&loaded.config.thread_notes());
@@ -215,9 +220,9 @@ fn test(cli: &Cli, path: PathBuf, inherited: Inherited, engine: &EngineSettings)
 fn open_error_log(config: &Config) -> Result<Option<std::fs::File>, String> {
     match &config.global.error_log {
         ErrorLog::Syslog => Ok(None),
-        ErrorLog::File(path) => {
-            log::open(path).map(Some).map_err(|e| format!("failed to open error_log ({}): {e}", path.display()))
-        }
+        ErrorLog::File(path) => log::open(path)
+            .map(Some)
+            .map_err(|e| format!("failed to open error_log ({}): {}", path.display(), reason(&e))),
     }
 }
 
@@ -238,9 +243,9 @@ fn prioritize(global: &Global) -> Result<(), String> {
 }
 
 /// The forked process: becomes the pool. Never returns.
-fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd) -> ! {
+fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd, ends: WorkerEnds) -> ! {
     let name = start.pool.name.clone();
-    daemon::detach_output(log_fd);
+    daemon::attach_output(log_fd, ends);
     default_fault_signals();
     let code = match pool::run(start) {
         Ok(code) => code,

@@ -149,6 +149,7 @@ impl Master {
             Event::Signal(signal) => self.on_signal(signal),
             Event::Readable => {
                 self.check.as_mut().map(Check::read);
+                self.children.log_output();
                 self.listen();
             }
             Event::Deadline => {
@@ -263,6 +264,7 @@ impl Master {
     /// Becomes a new master. Returns only if that fails.
     fn replace(&mut self) {
         if self.state == State::Running {
+            self.children.log_output();
             reload::exec(&self.argv, &self.legacy());
             self.notifier.ready();
         }

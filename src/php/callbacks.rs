@@ -83,7 +83,7 @@ extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request 
         };
         thread.served += 1;
         thread.slot.set_running(Some(request.clone()));
-        let running = Running::new(request, &pool.paths, std::mem::take(&mut thread.buffer));
+        let running = Running::new(request, pool.clone(), std::mem::take(&mut thread.buffer));
         thread.running = Some(running);
         // SAFETY: made above, and the C side does not have it yet.
         unsafe { running.as_ref() }.show(thread.slot.row());
@@ -139,6 +139,7 @@ extern "C" fn ftm_rs_request_done(slot: *mut c_void, request: *const ffi::ftm_re
             thread.buffer = unsafe { Running::end(running) };
             thread.slot.set_running(None);
             thread.slot.row().end();
+            thread.pool.output.request_ended();
         }
     });
 }
@@ -203,17 +204,35 @@ extern "C" fn ftm_rs_read_body(
     })
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn ftm_rs_log(level: ffi::ftm_level, message: *const c_char, len: usize) {
-    let level = match level {
+fn level_of(level: ffi::ftm_level) -> Level {
+    match level {
         ffi::ftm_level_FTM_DEBUG => Level::Debug,
         ffi::ftm_level_FTM_NOTICE => Level::Notice,
         ffi::ftm_level_FTM_WARNING => Level::Warning,
         ffi::ftm_level_FTM_ERROR => Level::Error,
         _ => Level::Alert,
-    };
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_log(level: ffi::ftm_level, message: *const c_char, len: usize) {
     // SAFETY: C passes a message with its length.
-    fence((), || log::write(level, &String::from_utf8_lossy(unsafe { bytes(message, len) })));
+    fence((), || log::write(level_of(level), &String::from_utf8_lossy(unsafe { bytes(message, len) })));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_message(
+    request: *const ffi::ftm_request,
+    level: ffi::ftm_level,
+    message: *const c_char,
+    len: usize,
+    php: bool,
+) {
+    fence((), || {
+        // SAFETY: C passes the current request, and a message with its length.
+        let (running, message) = unsafe { (running(request), bytes(message, len)) };
+        running.log(level_of(level), &String::from_utf8_lossy(message), php);
+    });
 }
 
 #[unsafe(no_mangle)]

@@ -5,9 +5,12 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use ftm_fastcgi::Params;
+use nix::unistd::gettid;
 
 use super::ffi;
-use super::script_path::{PathSettings, ScriptPath};
+use super::script_path::ScriptPath;
+use super::thread::PhpPool;
+use crate::observe::log::Level;
 use crate::pool::{Row, Shown};
 use crate::server::{Gone, Request};
 
@@ -22,6 +25,7 @@ const MESSAGE_BUFFER: usize = 8 * 1024;
 pub struct Running {
     view: ffi::ftm_request,
     request: Arc<Request>,
+    pool: Arc<PhpPool>,
     output: Vec<u8>,
     /// Messages for STDERR that have not been sent.
     messages: Vec<u8>,
@@ -32,9 +36,9 @@ pub struct Running {
 
 impl Running {
     /// Makes the request ready for the C side. `output` is an empty buffer to use.
-    pub fn new(request: Arc<Request>, paths: &PathSettings, output: Vec<u8>) -> NonNull<Running> {
+    pub fn new(request: Arc<Request>, pool: Arc<PhpPool>, output: Vec<u8>) -> NonNull<Running> {
         let mut params = request.take_params();
-        let path = ScriptPath::resolve(&mut params, paths);
+        let path = ScriptPath::resolve(&mut params, &pool.paths);
         let list = param_list(&params, request.role().as_str());
         let view = ffi::ftm_request {
             rust: ptr::null_mut(),
@@ -54,6 +58,7 @@ impl Running {
         let running = Box::new(Running {
             view,
             request,
+            pool,
             output,
             messages: Vec::new(),
             _params: params,
@@ -75,6 +80,11 @@ impl Running {
     /// The request.
     pub fn request(&self) -> &Arc<Request> {
         &self.request
+    }
+
+    /// Logs a message about this request; `php`: of PHP itself.
+    pub fn log(&self, level: Level, message: &str, php: bool) {
+        self.pool.output.message(gettid().as_raw().into(), level, message, php);
     }
 
     /// The value of a parameter, after the path fix-ups, FCGI_ROLE among them.

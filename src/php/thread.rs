@@ -10,7 +10,7 @@ use super::logged::Logged;
 use super::request::Running;
 use super::script_path::PathSettings;
 use crate::observe::access::AccessLog;
-use crate::pool::{Backlog, Dispatcher, PoolInfo, Slot};
+use crate::pool::{Backlog, Dispatcher, PoolInfo, Slot, WorkerOutput};
 
 /// What all PHP threads of a pool have in common.
 pub struct PhpPool {
@@ -26,6 +26,8 @@ pub struct PhpPool {
     pub info: PoolInfo,
     /// Connections that wait in the kernel.
     pub backlog: Backlog,
+    /// What becomes of what workers say.
+    pub output: WorkerOutput,
     /// `access.log`.
     pub access: Option<AccessLog>,
 }

@@ -23,6 +23,7 @@ mod slot;
 mod status;
 mod threads;
 mod waits;
+mod worker_output;
 
 pub use backlog::Backlog;
 pub use dispatch::Dispatcher;
@@ -36,3 +37,4 @@ pub use row::{Cpu, Row, Shown, View};
 pub use slot::Slot;
 pub use status::{PoolInfo, status, status_slot};
 pub use waits::Waits;
+pub use worker_output::{END_OF_REQUEST, WorkerOutput};

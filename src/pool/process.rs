@@ -28,9 +28,10 @@ use super::sizing::Sizing;
 use super::slot::Slot;
 use super::status::{self, Asker, PoolInfo};
 use super::threads::{Ended, Threads};
+use super::worker_output::WorkerOutput;
 use crate::check;
 use crate::observe::access::AccessLog;
-use crate::observe::log;
+use crate::observe::{log, reason};
 use crate::php::{Engine, EngineSettings, PathSettings, PhpPool};
 use crate::server::{
     AllowedClients, ConnectionSettings, Connections, Gate, OpenConnections, WireLimits, accept_loop, accept_rest, give,
@@ -66,6 +67,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let PoolStart { pool, listener, status, files, control, figures, engine } = start;
     let engine = Engine::start(&engine_settings(pool, engine))?;
     check::warn_of_unsafe_extensions(&pool.name, &engine);
+    let output = WorkerOutput::new(pool);
+    output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;
     let identity = Identity::of(pool)?;
     // Out of reach in another root.
     let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
@@ -83,6 +86,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         paths: path_settings(&engine),
         info: pool_info(pool, &engine),
         backlog: Backlog::new(Arc::downgrade(&listener)),
+        output,
         access: pool.access.as_ref().zip(files.access).map(|(access, file)| AccessLog::new(&pool.name, access, file)),
     });
     let pages = |asker| Pages::new(php_pool.clone(), pool, &engine, asker);

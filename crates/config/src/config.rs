@@ -41,6 +41,8 @@ pub struct Global {
     pub log_buffering: bool,
     /// `log_level`.
     pub log_level: Level,
+    /// `log_format = json`.
+    pub log_json: bool,
     /// `log_limit` in bytes, at least 512.
     pub log_limit: usize,
     /// `emergency_restart_threshold` and `emergency_restart_interval`; `None` if either is 0.

@@ -43,6 +43,7 @@ fn global(settings: &Settings<G>) -> Global {
         syslog_ident: OsString::from_vec(settings.text(G::SyslogIdent).unwrap_or_default()),
         syslog_facility: settings.integer(G::SyslogFacility),
         log_buffering: settings.boolean(G::LogBuffering),
+        log_json: settings.integer(G::LogFormat) == 1,
         log_level: Level::from_number(settings.integer(G::LogLevel)).unwrap_or(Level::Notice),
         log_limit: settings.integer(G::LogLimit).unsigned_abs() as usize,
         emergency_restart: threshold

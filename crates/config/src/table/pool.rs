@@ -107,9 +107,9 @@ table! { Pool, Pool;
          prefix. Needs root.";
     Chdir = "chdir": Type::Path, -, yes,
         "Directory that the pool starts in. Unset: the current one, or / with chroot.";
-    CatchWorkersOutput = "catch_workers_output": Type::Bool, "no", no,
+    CatchWorkersOutput = "catch_workers_output": Type::Bool, "no", yes,
         "Whether what PHP writes to its process's stdout and stderr goes to error_log.";
-    DecorateWorkersOutput = "decorate_workers_output": Type::Bool, "yes", no,
+    DecorateWorkersOutput = "decorate_workers_output": Type::Bool, "yes", yes,
         "Whether lines caught by catch_workers_output are wrapped in the worker's name and level.";
     ClearEnv = "clear_env": Type::Bool, "yes", yes,
         "Whether the pool starts with an empty environment, apart from env[].";
