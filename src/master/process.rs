@@ -151,7 +151,12 @@ impl Process {
     pub fn report_end(&mut self, status: WaitStatus) {
         self.output.finish(&self.pool, self.pid.as_raw().into());
         let (name, pid, age) = (&self.pool, self.pid, self.age().as_secs_f64());
+        let expected = self.stop != Stop::No;
         match status {
+            // PHP-FPM does not mention those who leave as they were told either.
+            WaitStatus::Exited(_, 0) | WaitStatus::Signaled(_, Signal::SIGTERM | Signal::SIGKILL, _) if expected => {
+                log::debug!("[pool {name}] child {pid} ended ({status:?}) after {age:.6} seconds from start");
+            }
             WaitStatus::Exited(_, 0) => {
                 log::notice!("[pool {name}] child {pid} exited with code 0 after {age:.6} seconds from start");
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ftm_config::{ExecutionClock, Pool, ProcessManager};
 use ftm_fastcgi::Limits;
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::getpid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
 use tokio::task::JoinHandle;
@@ -31,6 +32,7 @@ use super::threads::{Ended, Threads};
 use super::worker_output::WorkerOutput;
 use crate::check;
 use crate::observe::access::AccessLog;
+use crate::observe::log::Level;
 use crate::observe::{log, reason};
 use crate::php::{Engine, EngineSettings, PathSettings, PhpPool};
 use crate::server::{
@@ -100,7 +102,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
     let settings = connection_settings(pool, &engine);
     let local = tokio::task::LocalSet::new();
-    let clients = AllowedClients::of(&pool.listen);
+    let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
+    let clients = AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, false));
     local.block_on(&runtime, serve(php_pool, sizing, doors, Gate::new(clients), control, settings))?;
     drop(local);
     runtime.shutdown_background();
