@@ -97,6 +97,15 @@ int64_t ftm_ini_long(const char *name, int64_t fallback);
 /* A string setting of the engine; NULL where unset. Lives as long as the process. */
 const char *ftm_ini_string(const char *name);
 
+/* Whether a module or Zend extension of this name, as it calls itself in lower case, is loaded. */
+bool ftm_has_extension(const char *name);
+
+/* The php.ini that was read; NULL: none. */
+const char *ftm_ini_file(void);
+
+/* The further ini files that were read, with commas and white space between; NULL: none. */
+const char *ftm_ini_scanned(void);
+
 /* -v, -m and -i: print to stdout. The engine must have been started. */
 void ftm_print_version(void);
 void ftm_print_modules(void);

@@ -32,9 +32,10 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::Uid;
 
 use crate::PHP_PREFIX;
+use crate::check;
 use crate::cli::{Cli, exit};
 use crate::observe::{log, reason, title};
-use crate::php::EngineSettings;
+use crate::php::{Engine, EngineSettings};
 use crate::pool::figures::Figures;
 use crate::pool::{self, PoolFiles, limits};
 use children::Children;
@@ -65,7 +66,7 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
         None => Path::new(PHP_PREFIX).join("etc/php-fpm.conf"),
     });
     if cli.test > 0 {
-        return test(cli, path, inherited);
+        return test(cli, path, inherited, &engine);
     }
     let mut launch = None;
     let prepared = prepare(cli, path, &mut inherited, &mut launch);
@@ -147,6 +148,7 @@ fn prepare(
 }
 
 fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
+    let version = Engine::php_version();
     let options = LoadOptions {
         prefix: cli.prefix.clone(),
         compile_prefix: PHP_PREFIX.into(),
@@ -156,6 +158,7 @@ fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
         daemonize: cli.force_daemonize(),
         pid: cli.pid.clone(),
         testing: cli.test > 0,
+        constant: &|name| ftm_config::php_constant(name, &version),
         ..LoadOptions::default()
     };
     match ftm_config::load(&path, &options) {
@@ -164,6 +167,7 @@ fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
                 log::configure(&loaded.config.global);
             }
             report(&loaded.diagnostics);
+            report(&loaded.config.thread_notes());
             Some(loaded.config)
         }
         Err(errors) => {
@@ -188,7 +192,7 @@ fn report(diagnostics: &[Diagnostic]) {
 }
 
 /// `-t` and `-tt`; with what a master about to reload has handed over, also whether the new sockets can be had.
-fn test(cli: &Cli, path: PathBuf, inherited: Inherited) -> i32 {
+fn test(cli: &Cli, path: PathBuf, inherited: Inherited, engine: &EngineSettings) -> i32 {
     let Some(config) = load(cli, path, false) else { return exit::CONFIG };
     let checked = open_error_log(&config)
         .and_then(|_| config.pools.iter().try_for_each(|pool| PoolFiles::open(pool).map(drop)))
@@ -206,6 +210,9 @@ fn test(cli: &Cli, path: PathBuf, inherited: Inherited) -> i32 {
         for line in config.dump() {
             log::notice!("{line}");
         }
+    }
+    if check::php(&config, engine).is_err() {
+        return exit::SOFTWARE;
     }
     log::notice!("configuration file {} test is successful", config.file.display());
     eprintln!();

@@ -30,7 +30,7 @@ pub use dispatch::Dispatcher;
 pub use files::PoolFiles;
 pub use pages::Pages;
 pub use privileges::{Identity, find_group, find_user};
-pub use process::{PoolStart, run};
+pub use process::{PoolStart, engine_settings, run};
 #[cfg(test)]
 pub use row::State;
 pub use row::{Cpu, Row, Shown, View};

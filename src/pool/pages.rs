@@ -167,7 +167,7 @@ impl Headers {
             Some(charset) if is_text(&mime) => format!("Content-type: {mime}; charset={charset}"),
             _ => format!("Content-type: {mime}"),
         });
-        let powered_by = engine.ini_bool(c"expose_php").then(|| format!("X-Powered-By: PHP/{}", engine.php_version()));
+        let powered_by = engine.ini_bool(c"expose_php").then(|| format!("X-Powered-By: PHP/{}", Engine::php_version()));
         Headers { nph: engine.ini_bool(c"cgi.nph"), powered_by, charset, default_type }
     }
 

@@ -30,6 +30,7 @@ use super::slot::Slot;
 use super::status::{self, Asker, PoolInfo};
 use super::threads::{Ended, Threads};
 use super::worker_output::WorkerOutput;
+use crate::check;
 use crate::observe::access::AccessLog;
 use crate::observe::log::Level;
 use crate::observe::{log, reason};
@@ -66,13 +67,8 @@ type Door = (Arc<OwnedFd>, Pages);
 /// Runs the pool; returns the exit code of the process, or why it cannot run.
 pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let PoolStart { pool, listener, status, files, control, figures, engine } = start;
-    let engine = Engine::start(&EngineSettings {
-        values: pool.php_values.clone(),
-        limit_extensions: pool.limit_extensions.clone(),
-        wall_clock: pool.max_execution_clock == ExecutionClock::Wall,
-        directory: confinement::directory(pool),
-        ..engine
-    })?;
+    let engine = Engine::start(&engine_settings(pool, engine))?;
+    check::warn_of_unsafe_extensions(&pool.name, &engine);
     let output = WorkerOutput::new(pool);
     output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;
     let identity = Identity::of(pool)?;
@@ -113,6 +109,17 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     runtime.shutdown_background();
     engine.stop();
     Ok(0)
+}
+
+/// How the pool starts PHP; `engine` is what the command line says.
+pub fn engine_settings(pool: &Pool, engine: EngineSettings) -> EngineSettings {
+    EngineSettings {
+        values: pool.php_values.clone(),
+        limit_extensions: pool.limit_extensions.clone(),
+        wall_clock: pool.max_execution_clock == ExecutionClock::Wall,
+        directory: confinement::directory(pool),
+        ..engine
+    }
 }
 
 fn somaxconn() -> usize {

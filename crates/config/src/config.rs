@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access_format::AccessField;
-use crate::diagnostic::{Diagnostic, Level};
+use crate::diagnostic::{Diagnostic, Level, Location};
 use crate::written::Written;
 
 /// A whole configuration that is fit for use.
@@ -312,6 +312,15 @@ pub struct PhpValue {
 }
 
 impl Config {
+    /// Where a pool's php.ini directive is written.
+    pub fn place_of_php_value(&self, pool: &Pool, value: &PhpValue) -> Option<Location> {
+        let written = self.written.pools.iter().find(|written| written.name == pool.name)?;
+        let same =
+            |key: &[u8], text: &[u8]| key == value.name.as_encoded_bytes() && text == value.value.as_encoded_bytes();
+        let item = written.settings.items.iter().find(|item| same(&item.key, &item.value))?;
+        Some(self.written.sources.location(&item.name_span))
+    }
+
     /// php-fpm's notices about what only root can have, for a start as another user. php-fpm does
     /// not print them with `-t`.
     pub fn ignored_without_root(&self) -> Vec<Diagnostic> {

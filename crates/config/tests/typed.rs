@@ -206,8 +206,7 @@ fn variables_come_from_outside_and_have_php_8_3_defaults() {
 fn constants_can_be_given() {
     let text = format!("{GOOD}env[a] = PHP_VERSION/E_ALL\n");
     let files = Memory::new(&[("t.conf", text.as_bytes())], &[]);
-    let version = |name: &str| (name == "PHP_VERSION").then(|| "8.4.1".to_string());
-    let constant = |name: &str| version(name).or_else(|| ftm_config::error_level(name));
+    let constant = |name: &str| ftm_config::php_constant(name, "8.4.1");
     let value = |options: &LoadOptions<'_>| {
         let loaded = load("t.conf".as_ref(), options).expect("good");
         loaded.config.pools[0].env[0].1.clone()

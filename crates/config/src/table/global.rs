@@ -79,13 +79,16 @@ table! { Global, Global;
     Daemonize = "daemonize": Type::Bool, "yes", yes,
         "Whether the master goes to the background. -F and -D on the command line win over it.";
     RlimitFiles = "rlimit_files": Type::Integer, "0", yes,
-        "Limit of open files for the master (RLIMIT_NOFILE). 0: as it was started.";
+        "Limit of open files for the master (RLIMIT_NOFILE), and the most that pools can have. 0: as \
+         it was started.",
+        threads "All threads of a pool share its open files; under php-fpm each worker has as many.";
     RlimitCore = "rlimit_core": Type::CoreLimit, "0", yes,
         "Largest core file of the master in bytes (RLIMIT_CORE), or 'unlimited'. 0: as it was \
          started.";
-    EventsMechanism = "events.mechanism": Type::Text, -, no,
+    EventsMechanism = "events.mechanism": Type::Text, -, yes,
         "System call that waits for events: epoll, poll or select. Unset: the best there is, \
-         epoll on Linux.";
+         epoll on Linux.",
+        threads "Pools always wait with epoll: any other name is checked and changes nothing.";
     SystemdInterval = "systemd_interval": Type::Time, "10", yes,
         "Time between two status messages to systemd; 0 turns them off. A systemd watchdog \
          overrides it.";

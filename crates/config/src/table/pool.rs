@@ -98,7 +98,8 @@ table! { Pool, Pool;
          functions and after fastcgi_finish_request().";
     RlimitFiles = "rlimit_files": Type::Integer, "0", yes,
         "Limit of open files for the pool (RLIMIT_NOFILE), which its connections count towards. \
-         0: what the master's hard limit allows, but no more than 65536.";
+         0: what the master's hard limit allows, but no more than 65536.",
+        threads "All threads of a pool share its open files; under php-fpm each worker has as many.";
     RlimitCore = "rlimit_core": Type::CoreLimit, "0", yes,
         "Largest core file of the pool in bytes (RLIMIT_CORE), or 'unlimited'. 0: the master's.";
     Chroot = "chroot": Type::Path, -, yes,
