@@ -53,6 +53,7 @@ pub struct PoolSocket {
 
 /// Runs the server; returns the exit code.
 pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
+    default_fault_signals();
     // Before anything is opened: descriptors that whoever started us left open.
     daemon::keep_descriptors_from_children();
     let argv: Vec<OsString> = std::env::args_os().collect();
@@ -248,7 +249,6 @@ fn prioritize(global: &Global) -> Result<(), String> {
 fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd, ends: WorkerEnds) -> ! {
     let name = start.pool.name.clone();
     daemon::attach_output(log_fd, ends);
-    default_fault_signals();
     let code = match pool::run(start) {
         Ok(code) => code,
         Err(message) => {
@@ -259,7 +259,7 @@ fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd, ends: WorkerEnds) ->
     std::process::exit(code)
 }
 
-/// A fault ends the pool process with its own signal: Rust's handlers for stack overflows would turn it into SIGABRT, and
+/// A fault ends a process with its own signal, a pool's from its fork on: Rust's handlers for stack overflows would turn it into SIGABRT, and
 /// swallow a SIGSEGV that was sent.
 fn default_fault_signals() {
     for fault in [Signal::SIGSEGV, Signal::SIGBUS] {

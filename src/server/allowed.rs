@@ -50,7 +50,7 @@ impl AllowedClients {
             self.say(&format!("Wrong IP address '{name}' in listen.allowed_clients"));
         }
         if self.addresses.is_empty() {
-            self.say(&format!("There are no allowed addresses"));
+            self.say("There are no allowed addresses");
         }
     }
 

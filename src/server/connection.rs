@@ -380,8 +380,8 @@ impl Connection {
                 refuse(&shared.pages, &request, "503 Service Unavailable");
             } else {
                 let response = shared.pages.render(&page);
-                request.reply(&response);
                 shared.pages.log(&request, &request.take_params(), "200 OK", &response);
+                request.reply(&response);
             }
             entry.stage = Stage::Dispatched(request);
             return self.forget_finished();
@@ -523,8 +523,8 @@ impl Connection {
 
 /// Answers a request that no PHP thread is to run, and logs that.
 fn refuse(pages: &Pages, request: &Request, status: &str) {
-    request.refuse(status);
     pages.log(request, &request.take_params(), status, b"");
+    request.refuse(status);
 }
 
 /// See [`Connection::held`].
