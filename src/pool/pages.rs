@@ -114,7 +114,7 @@ impl Pages {
         let Some(access) = self.pool.access.as_ref().filter(|_| self.asker == Asker::StatusPage) else { return };
         let mut shown = Shown::default();
         let uri = request_uri(params, &self.paths);
-        shown.set(params.get(b"REQUEST_METHOD"), uri.as_deref(), params.get(b"QUERY_STRING"), None);
+        shown.set(params.get(b"REQUEST_METHOD"), uri, params.get(b"QUERY_STRING"), None);
         shown.content_length = request.content_length().map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX));
         let (now, took) = (log::now(), request.begun().elapsed());
         access.write(&Entry {
