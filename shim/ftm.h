@@ -125,12 +125,20 @@ ftm_thread_end ftm_thread_main(void *slot);
  * the owner lives (see ftm_rs_thread_booted and ftm_rs_thread_leaving). */
 void ftm_interrupt(void *interrupt);
 
+/* The signal whose handler does nothing: it breaks off the system call that a thread is blocked in. */
+int ftm_wake_signal(void);
+
+/* Writes the backtrace of the thread whose `anchor` this is (see ftm_rs_thread_booted) into `out`: at most `depth` frames, a
+ * line each, NUL-terminated. False: it broke off, because the thread went on meanwhile. Any thread may call this while the
+ * owner of the anchor lives, also the owner itself. Never bails out. */
+bool ftm_backtrace(const void *anchor, uint32_t depth, char *out, size_t size);
+
 /* ---- C calls Rust ------------------------------------------------------------------------------------------- */
 
-/* The thread's engine state exists; `interrupt` is what ftm_interrupt() takes for it. */
-void ftm_rs_thread_booted(void *slot, void *interrupt);
+/* The thread's engine state exists; `interrupt` is what ftm_interrupt() takes for it, `anchor` what ftm_backtrace() does. */
+void ftm_rs_thread_booted(void *slot, void *interrupt, const void *anchor);
 
-/* The thread's engine state is about to be freed: `interrupt` must not be used after this returns. */
+/* The thread's engine state is about to be freed: `interrupt` and `anchor` must not be used after this returns. */
 void ftm_rs_thread_leaving(void *slot);
 
 /* Waits for the next request of this slot. NULL: leave. */
@@ -170,6 +178,17 @@ bool ftm_rs_finished(const ftm_request *request);
 
 /* True when the client left before the response had ended. */
 bool ftm_rs_aborted(const ftm_request *request);
+
+/* True once, when the slowlog wants the request's backtrace: ftm_rs_trace() brings it. */
+bool ftm_rs_trace_wanted(const ftm_request *request);
+uint32_t ftm_rs_trace_depth(const ftm_request *request);
+void ftm_rs_trace(const ftm_request *request, const char *text, size_t len, bool whole);
+
+/* Non-zero once, when the request's time is up: request_terminate_timeout in seconds. */
+uint32_t ftm_rs_take_kill(const ftm_request *request);
+
+/* True if the request's time was up. */
+bool ftm_rs_killed(const ftm_request *request);
 
 /* Reads up to `len` body bytes into `buffer`; returns their number and says in `end` why there are no more. */
 size_t ftm_rs_read_body(const ftm_request *request, char *buffer, size_t len, ftm_body_end *end);

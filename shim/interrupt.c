@@ -1,24 +1,68 @@
-/* What reaches a running script from outside: that its client has left. connection_aborted() tells from then on. The
- * script ends where PHP-FPM would end it, at its next output, so that work without output is not torn in the middle. */
+/*
+ * What reaches a running script from outside:
+ *
+ *  - its client has left: connection_aborted() tells from then on. The script ends where PHP-FPM would end it, at its next
+ *    output, so that work without output is not torn in the middle;
+ *  - it is slow: it writes its own backtrace;
+ *  - its time is up (request_terminate_timeout): a fatal error ends it.
+ */
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE
+#endif
 #include "internal.h"
+
+#include <signal.h>
 
 static void (*next_interrupt_function)(zend_execute_data *execute_data);
 
-/* Runs on the PHP thread between two opcodes. */
+/* Room for the backtrace of a slow request. */
+#define TRACE_MAX (64 * 1024)
+
+static void trace(const ftm_request *request)
+{
+	char *text = malloc(TRACE_MAX);
+
+	if (text) {
+		bool whole = ftm_backtrace(&EG(current_execute_data), ftm_rs_trace_depth(request), text, TRACE_MAX);
+		ftm_rs_trace(request, text, strlen(text), whole);
+		free(text);
+	}
+}
+
+/* Runs on the PHP thread between two opcodes. May bail out. */
 static void on_interrupt(zend_execute_data *execute_data)
 {
 	const ftm_request *request = FTM_REQUEST();
 
-	if (request && ftm_rs_aborted(request)) {
-		PG(connection_status) |= PHP_CONNECTION_ABORTED;
+	if (request) {
+		if (ftm_rs_aborted(request)) {
+			PG(connection_status) |= PHP_CONNECTION_ABORTED;
+		}
+		if (ftm_rs_trace_wanted(request)) {
+			trace(request);
+		}
+		uint32_t seconds = ftm_rs_take_kill(request);
+		if (seconds > 0) {
+			zend_error_noreturn(E_ERROR, "Maximum request time of %u second%s exceeded (request_terminate_timeout)", seconds,
+				seconds == 1 ? "" : "s");
+		}
 	}
 	if (next_interrupt_function) {
 		next_interrupt_function(execute_data);
 	}
 }
 
+static void on_wake_signal(int signal)
+{
+	(void) signal; /* the system call that it breaks off is all that is wanted */
+}
+
 void ftm_interrupt_startup(void)
 {
+	struct sigaction action = {.sa_handler = on_wake_signal, .sa_flags = SA_ONSTACK};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGRTMIN + 3, &action, NULL);
 	next_interrupt_function = zend_interrupt_function;
 	zend_interrupt_function = on_interrupt;
 }
@@ -26,4 +70,9 @@ void ftm_interrupt_startup(void)
 void ftm_interrupt(void *interrupt)
 {
 	zend_atomic_bool_store_ex(interrupt, true);
+}
+
+int ftm_wake_signal(void)
+{
+	return SIGRTMIN + 3;
 }

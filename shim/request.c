@@ -174,6 +174,9 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		sound = false;
 	}
 	zend_try {
+		if (ftm_rs_killed(request) && !SG(headers_sent)) {
+			sapi_header_op(SAPI_HEADER_SET_STATUS, (void *) (zend_long) 504);
+		}
 		add_error_header();
 	} zend_end_try();
 

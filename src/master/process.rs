@@ -85,6 +85,13 @@ impl Process {
                 self.control = None;
                 false
             }
+            Some(Said::AsksCall(thread)) => {
+                if let Some(control) = &self.control {
+                    // The thread may have ended since, and the process, too.
+                    let _ = control.send_call(self.pid, thread);
+                }
+                false
+            }
             Some(Said::Nothing) | None => false,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod log;
+pub mod slowlog;
 pub mod status;
 pub mod title;
 

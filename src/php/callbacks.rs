@@ -5,11 +5,14 @@ use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 
+use nix::unistd::gettid;
+
 use super::ffi;
 use super::logged::Logged;
 use super::request::Running;
 use super::thread::PhpThread;
 use crate::observe::log::{self, Level};
+use crate::observe::slowlog::SlowLog;
 use crate::pool;
 use crate::server::{BodyEnd, Gone};
 
@@ -57,9 +60,9 @@ fn io(result: Result<(), Gone>) -> ffi::ftm_io {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn ftm_rs_thread_booted(slot: *mut c_void, interrupt: *mut c_void) {
+extern "C" fn ftm_rs_thread_booted(slot: *mut c_void, interrupt: *mut c_void, anchor: *const c_void) {
     // SAFETY: C passes on what it was given.
-    fence((), || unsafe { thread(slot) }.slot.booted(interrupt));
+    fence((), || unsafe { thread(slot) }.slot.booted(interrupt, anchor));
 }
 
 #[unsafe(no_mangle)]
@@ -187,6 +190,45 @@ extern "C" fn ftm_rs_finished(request: *const ffi::ftm_request) -> bool {
 extern "C" fn ftm_rs_aborted(request: *const ffi::ftm_request) -> bool {
     // SAFETY: C passes the current request.
     fence(true, || unsafe { running(request) }.request().aborted())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_trace_wanted(request: *const ffi::ftm_request) -> bool {
+    // SAFETY: C passes the current request.
+    fence(false, || unsafe { running(request) }.request().take_trace())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_trace_depth(request: *const ffi::ftm_request) -> u32 {
+    // SAFETY: C passes the current request.
+    fence(0, || unsafe { running(request) }.pool().slow.as_ref().map_or(0, SlowLog::depth))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_trace(request: *const ffi::ftm_request, text: *const c_char, len: usize, whole: bool) {
+    fence((), || {
+        // SAFETY: C passes the current request, and a text with its length.
+        let (running, text) = unsafe { (running(request), bytes(text, len)) };
+        if let Some(slow) = &running.pool().slow {
+            let script = running.script().unwrap_or_default();
+            slow.write(gettid().as_raw().into(), script, &String::from_utf8_lossy(text), whole);
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_take_kill(request: *const ffi::ftm_request) -> u32 {
+    fence(0, || {
+        // SAFETY: C passes the current request.
+        let running = unsafe { running(request) };
+        if running.request().take_kill() { running.pool().terminate_timeout } else { 0 }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_killed(request: *const ffi::ftm_request) -> bool {
+    // SAFETY: C passes the current request.
+    fence(false, || unsafe { running(request) }.request().killed())
 }
 
 #[unsafe(no_mangle)]

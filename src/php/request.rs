@@ -82,6 +82,16 @@ impl Running {
         &self.request
     }
 
+    /// What all threads of the pool have in common.
+    pub fn pool(&self) -> &PhpPool {
+        &self.pool
+    }
+
+    /// The file of the script.
+    pub fn script(&self) -> Option<&[u8]> {
+        self._path.script.as_deref().map(|path| path.to_bytes())
+    }
+
     /// Logs a message about this request; `php`: of PHP itself.
     pub fn log(&self, level: Level, message: &str, php: bool) {
         self.pool.output.message(gettid().as_raw().into(), level, message, php);
@@ -112,7 +122,7 @@ impl Running {
                 self.param(b"REQUEST_METHOD"),
                 self._path.script_name.as_deref().map(|name| name.to_bytes()),
                 self.param(b"QUERY_STRING"),
-                self._path.script.as_deref().map(|path| path.to_bytes()),
+                self.script(),
             );
             shown.content_length = self.view.content_length.max(0);
         });
@@ -163,7 +173,7 @@ impl Running {
 
     /// Ends the response; false if it had ended.
     pub fn finish(&mut self) -> bool {
-        let first = self.request.finish(&self.output, &self.messages, 0);
+        let first = self.request.finish(&self.output, &self.messages, u32::from(self.request.killed()));
         self.output.clear();
         first
     }

@@ -10,6 +10,7 @@ use super::logged::Logged;
 use super::request::Running;
 use super::script_path::PathSettings;
 use crate::observe::access::AccessLog;
+use crate::observe::slowlog::SlowLog;
 use crate::pool::{Backlog, Dispatcher, PoolInfo, Slot, WorkerOutput};
 
 /// What all PHP threads of a pool have in common.
@@ -28,6 +29,10 @@ pub struct PhpPool {
     pub backlog: Backlog,
     /// What becomes of what workers say.
     pub output: WorkerOutput,
+    /// `slowlog`, where requests may be slow.
+    pub slow: Option<SlowLog>,
+    /// `request_terminate_timeout` in seconds; 0: none.
+    pub terminate_timeout: u32,
     /// `access.log`.
     pub access: Option<AccessLog>,
 }

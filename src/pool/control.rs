@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!  pool ── "ready" ──────────────────────> master
+//!  pool ── "call", with a thread's id ───> master      (what is that thread blocked in?)
+//!  pool <── "call", with a descriptor ──── master
 //!  pool <── "logs", with descriptors ───── master      (SIGUSR1: log files were opened again)
 //!  pool <── "hand over", with a channel ── master      (a reload: finish, and give idle connections to the successor)
 //!  pool <── "take over", with a channel ── master      (to the successor: the connections come from here)
@@ -14,6 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
+use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -32,8 +35,10 @@ const SLOW_LOG: u8 = b's';
 const HAND_OVER: u8 = b'H';
 /// First byte of a message: take connections from the channel that comes with it.
 const TAKE_OVER: u8 = b'T';
-/// The most descriptors of a message.
-const FILES: usize = 3;
+/// First byte of a message: the following bytes are the id of a thread of the pool, in the order of this machine.
+const CALL: u8 = b'C';
+/// The most bytes of a message.
+const LONGEST: usize = 1 + size_of::<i32>();
 
 /// The master's end. The pool notices when it is closed.
 pub struct MasterEnd(OwnedFd);
@@ -46,6 +51,8 @@ pub struct PoolEnd(OwnedFd);
 pub enum Said {
     /// The pool serves.
     Ready,
+    /// It wants to read what this thread of it is blocked in; see [`MasterEnd::send_call`].
+    AsksCall(i32),
     /// Nothing for now.
     Nothing,
     /// The pool process has closed its end: it is about to leave.
@@ -65,6 +72,13 @@ pub enum Order {
     HandOver(OwnedFd),
     /// Serve the connections that come from this channel.
     TakeOver(OwnedFd),
+    /// What `thread` is blocked in can be read here: see proc_pid_syscall(5).
+    Call {
+        /// The thread's id.
+        thread: i32,
+        /// Its `/proc/PID/task/TID/syscall`.
+        file: File,
+    },
     /// The master is gone.
     Finish,
 }
@@ -88,12 +102,29 @@ impl MasterEnd {
 
     /// Listens without waiting.
     pub fn listen(&self) -> Said {
-        let mut byte = [0];
-        match nix::sys::socket::recv(self.0.as_raw_fd(), &mut byte, MsgFlags::MSG_DONTWAIT) {
-            Ok(1) if byte[0] == READY => Said::Ready,
-            Ok(1) | Err(Errno::EAGAIN | Errno::EINTR) => Said::Nothing,
-            Ok(_) | Err(_) => Said::Closed,
+        let mut message = [0; LONGEST];
+        match nix::sys::socket::recv(self.0.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => Said::Closed,
+            Ok(len) => match message[..len].split_first() {
+                Some((&READY, _)) => Said::Ready,
+                Some((&CALL, thread)) => thread_id(thread).map_or(Said::Nothing, Said::AsksCall),
+                _ => Said::Nothing,
+            },
+            Err(Errno::EAGAIN | Errno::EINTR) => Said::Nothing,
+            Err(_) => Said::Closed,
         }
+    }
+
+    /// Hands over the file that says what `thread` is blocked in. The kernel lets a thread of the same process read it,
+    /// but the file belongs to root, and a pool process that has changed its user cannot open it. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// There is no such thread in process `pool` any more.
+    pub fn send_call(&self, pool: Pid, thread: i32) -> io::Result<()> {
+        let file = File::open(format!("/proc/{pool}/task/{thread}/syscall"))?;
+        send(self.0.as_fd(), &call_message(thread), &[file.as_fd()])?;
+        Ok(())
     }
 
     /// Hands over log files. Never waits.
@@ -153,6 +184,12 @@ impl Orders {
         let _ = send(self.0.get_ref().as_fd(), &[READY], &[]);
     }
 
+    /// Asks the master what `thread` is blocked in. The answer is an order.
+    pub fn ask_call(&self, thread: i32) {
+        // It is asked again where the channel is full.
+        let _ = send(self.0.get_ref().as_fd(), &call_message(thread), &[]);
+    }
+
     /// Waits for the next order.
     pub async fn next(&self) -> Order {
         loop {
@@ -167,15 +204,26 @@ impl Orders {
     }
 }
 
+fn call_message(thread: i32) -> Vec<u8> {
+    std::iter::once(CALL).chain(thread.to_ne_bytes()).collect()
+}
+
+fn thread_id(bytes: &[u8]) -> Option<i32> {
+    bytes.try_into().ok().map(i32::from_ne_bytes)
+}
+
 /// One message; `None`: one that is not understood.
 fn receive(fd: BorrowedFd<'_>) -> nix::Result<Option<Order>> {
-    let mut kinds = [0; 1 + FILES];
-    let (len, mut fds) = passing::receive(fd, &mut kinds)?;
-    Ok(match kinds[..len].split_first() {
+    let mut message = [0; LONGEST];
+    let (len, mut fds) = passing::receive(fd, &mut message)?;
+    Ok(match message[..len].split_first() {
         None => Some(Order::Finish),
         Some((&LOGS, kinds)) => Some(reopen(kinds, fds)),
         Some((&HAND_OVER, _)) => fds.pop().map(Order::HandOver),
         Some((&TAKE_OVER, _)) => fds.pop().map(Order::TakeOver),
+        Some((&CALL, thread)) => {
+            thread_id(thread).zip(fds.pop()).map(|(thread, fd)| Order::Call { thread, file: File::from(fd) })
+        }
         Some(_) => None,
     })
 }
@@ -230,6 +278,20 @@ mod tests {
         assert!(files.access.is_none() && files.slow.is_none());
         drop(master);
         assert!(matches!(receive(pool.0.as_fd()), Ok(Some(Order::Finish))));
+    }
+
+    #[test]
+    fn the_pool_learns_what_its_threads_are_blocked_in() {
+        let (master, pool) = pair().expect("a pair");
+        let (pid, thread) = (Pid::this(), nix::unistd::gettid().as_raw());
+        send(pool.0.as_fd(), &call_message(thread), &[]).expect("sent");
+        assert_eq!(master.listen(), Said::AsksCall(thread));
+        master.send_call(pid, thread).expect("sent");
+        let Ok(Some(Order::Call { thread: named, mut file })) = receive(pool.0.as_fd()) else { panic!("no order") };
+        let mut text = String::new();
+        file.read_to_string(&mut text).expect("read");
+        assert_eq!((named, text.ends_with('\n')), (thread, true), "{text:?}");
+        assert!(master.send_call(pid, 1).is_err(), "not a thread of this process");
     }
 
     #[test]

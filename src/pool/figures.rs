@@ -115,6 +115,11 @@ impl OwnFigures {
         self.pool.reached.fetch_add(1, Relaxed);
     }
 
+    /// A request is slow.
+    pub fn count_slow(&self) {
+        self.pool.slow.fetch_add(1, Relaxed);
+    }
+
     /// A request took as many bytes of memory.
     pub fn note_memory(&self, bytes: u64) {
         self.pool.memory_peak.fetch_max(bytes, Relaxed);

@@ -21,8 +21,10 @@ mod row;
 mod sizing;
 mod slot;
 mod status;
+mod stuck;
 mod threads;
 mod waits;
+mod watchdog;
 mod worker_output;
 
 pub use backlog::Backlog;

@@ -1,5 +1,6 @@
 //! The life of a pool process, from the fork to its exit.
 
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -18,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::backlog::Backlog;
 use super::confinement;
-use super::control::{Order, PoolEnd};
+use super::control::{Order, Orders, PoolEnd};
 use super::dispatch::Dispatcher;
 use super::environment;
 use super::figures::OwnFigures;
@@ -29,10 +30,12 @@ use super::sizing::Sizing;
 use super::slot::Slot;
 use super::status::{self, Asker, PoolInfo};
 use super::threads::{Ended, Threads};
+use super::watchdog::{Limits as RequestLimits, Watchdog};
 use super::worker_output::WorkerOutput;
 use crate::check;
 use crate::observe::access::AccessLog;
 use crate::observe::log::Level;
+use crate::observe::slowlog::SlowLog;
 use crate::observe::{log, reason};
 use crate::php::{Engine, EngineSettings, PathSettings, PhpPool};
 use crate::server::{
@@ -89,6 +92,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         info: pool_info(pool, &engine),
         backlog: Backlog::new(Arc::downgrade(&listener)),
         output,
+        slow: slow_log(pool, files.slow),
+        terminate_timeout: pool.request_terminate_timeout.map_or(0, |timeout| timeout.as_secs() as u32),
         access: pool.access.as_ref().zip(files.access).map(|(access, file)| AccessLog::new(&pool.name, access, file)),
     });
     let pages = |asker| Pages::new(php_pool.clone(), pool, &engine, asker);
@@ -101,10 +106,15 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         .build()
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
     let settings = connection_settings(pool, &engine);
+    let limits = RequestLimits {
+        slow: pool.request_slowlog_timeout,
+        terminate: pool.request_terminate_timeout,
+        track_finished: pool.request_terminate_timeout_track_finished,
+    };
     let local = tokio::task::LocalSet::new();
     let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
     let clients = AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, false));
-    local.block_on(&runtime, serve(php_pool, sizing, doors, Gate::new(clients), control, settings))?;
+    local.block_on(&runtime, serve(php_pool, sizing, limits, doors, Gate::new(clients), control, settings))?;
     drop(local);
     runtime.shutdown_background();
     engine.stop();
@@ -120,6 +130,11 @@ pub fn engine_settings(pool: &Pool, engine: EngineSettings) -> EngineSettings {
         directory: confinement::directory(pool),
         ..engine
     }
+}
+
+fn slow_log(pool: &Pool, file: Option<File>) -> Option<SlowLog> {
+    pool.request_slowlog_timeout?;
+    Some(SlowLog::new(&pool.name, pool.request_slowlog_trace_depth, file?))
 }
 
 fn somaxconn() -> usize {
@@ -162,10 +177,22 @@ fn connection_settings(pool: &Pool, engine: &Engine) -> ConnectionSettings {
     }
 }
 
+async fn watch_requests(watchdog: Rc<RefCell<Watchdog>>, orders: Rc<Orders>, period: Duration) {
+    let mut turn = tokio::time::interval(period);
+    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turn.tick().await;
+        watchdog.borrow_mut().look().into_iter().for_each(|thread| orders.ask_call(thread));
+    }
+}
+
 /// Writes to these files from now on.
 fn reopen(pool: &PhpPool, error_log: Option<File>, files: PoolFiles) {
     error_log.into_iter().for_each(log::reopen);
     if let (Some(log), Some(file)) = (&pool.access, files.access) {
+        log.reopen(file);
+    }
+    if let (Some(log), Some(file)) = (&pool.slow, files.slow) {
         log.reopen(file);
     }
 }
@@ -180,6 +207,7 @@ fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
 async fn serve(
     pool: Arc<PhpPool>,
     sizing: Sizing,
+    limits: RequestLimits,
     doors: Vec<Door>,
     gate: Gate,
     control: PoolEnd,
@@ -191,7 +219,7 @@ async fn serve(
     let mut quit = signal(SignalKind::quit()).map_err(|e| format!("cannot watch for SIGQUIT: {e}"))?;
     // The master had it blocked, so that one that came before now was kept.
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
-    let orders = control.watched().map_err(|e| format!("cannot watch the master: {e}"))?;
+    let orders = Rc::new(control.watched().map_err(|e| format!("cannot watch the master: {e}"))?);
 
     let threads = Threads::new(pool.clone(), sizing, ended);
     threads.start()?;
@@ -211,6 +239,10 @@ async fn serve(
     let connections = entrances[0].1.clone();
     orders.say_ready();
 
+    let watchdog = Rc::new(RefCell::new(Watchdog::new(pool.clone(), limits)));
+    if let Some(period) = limits.period() {
+        drop(tokio::task::spawn_local(watch_requests(watchdog.clone(), orders.clone(), period)));
+    }
     let (mut finishing, mut master_gone, mut giving) = (false, false, None);
     // Requests that are still arriving need the slots: they leave when the last connection has closed.
     while !finishing || open.any() {
@@ -230,6 +262,7 @@ async fn serve(
                     giving = Some(hand_over(channel, &connections));
                     finishing = true;
                 }
+                Order::Call { thread, file } => watchdog.borrow_mut().learn_call(thread, file),
                 Order::Finish => {
                     log::warning!("the master is gone: finishing");
                     (finishing, master_gone) = (true, true);

@@ -137,6 +137,8 @@ impl View {
 struct Data {
     view: View,
     began: Option<Instant>,
+    /// When the thread took the request that it still works on.
+    since: Option<Instant>,
     /// When the thread took the request, and what it had used by then.
     taken: Option<(Instant, Cpu)>,
     present: bool,
@@ -175,6 +177,7 @@ impl Row {
         data.view.state = State::Running;
         data.view.requests += 1;
         data.began = Some(began);
+        data.since = Some(taken.0);
         data.taken = Some(taken);
         fill(&mut data.view.shown);
     }
@@ -206,8 +209,14 @@ impl Row {
         if data.view.state == State::Running {
             data.view.duration = data.began.map(|began| began.elapsed()).unwrap_or_default();
         }
-        data.began = None;
+        (data.began, data.since) = (None, None);
         data.view.state = State::Idle;
+    }
+
+    /// What the thread does with its request, and for how long it has had it; `None`: it has none.
+    pub fn at_work(&self) -> Option<(State, Duration)> {
+        let data = self.lock();
+        Some((data.view.state, data.since?.elapsed()))
     }
 
     /// A look at the row, without a copy.

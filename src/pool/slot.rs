@@ -28,9 +28,19 @@ struct Interrupt(*mut c_void);
 // owner takes to withdraw it before the flag's memory is freed.
 unsafe impl Send for Interrupt {}
 
+/// Where the backtrace of the thread that occupies the slot begins. Valid as long as [`Interrupt`].
+struct Anchor(*const c_void);
+
+// SAFETY: the pointer is only handed to ftm_backtrace(), which reads through the kernel, and only under the same lock.
+unsafe impl Send for Anchor {}
+
+/// The most bytes of a backtrace.
+const TRACE_MAX: usize = 64 * 1024;
+
 #[derive(Default)]
 struct Thread {
     interrupt: Option<Interrupt>,
+    anchor: Option<Anchor>,
     request: Option<Arc<Request>>,
 }
 
@@ -103,9 +113,12 @@ impl Slot {
         }
     }
 
-    /// The thread's engine state exists. `interrupt` must stay valid until [`Slot::leaving`].
-    pub fn booted(&self, interrupt: *mut c_void) {
-        lock(&self.thread).interrupt = Some(Interrupt(interrupt));
+    /// The thread's engine state exists. Both must stay valid until [`Slot::leaving`].
+    pub fn booted(&self, interrupt: *mut c_void, anchor: *const c_void) {
+        let mut thread = lock(&self.thread);
+        thread.interrupt = Some(Interrupt(interrupt));
+        thread.anchor = Some(Anchor(anchor));
+        drop(thread);
         self.row.booted();
     }
 
@@ -118,6 +131,26 @@ impl Slot {
     /// The thread runs `request` from now on, or none.
     pub fn set_running(&self, request: Option<Arc<Request>>) {
         lock(&self.thread).request = request;
+    }
+
+    /// What the thread runs.
+    pub fn running(&self) -> Option<Arc<Request>> {
+        lock(&self.thread).request.clone()
+    }
+
+    /// The thread's backtrace, if `request` is what it runs, and whether it is whole. The thread is not disturbed, but it
+    /// cannot take another request meanwhile.
+    pub fn backtrace(&self, request: &Arc<Request>, depth: u32) -> Option<(String, bool)> {
+        let thread = lock(&self.thread);
+        let anchor = thread.anchor.as_ref()?;
+        if !thread.request.as_ref().is_some_and(|running| Arc::ptr_eq(running, request)) {
+            return None;
+        }
+        let mut text = vec![0u8; TRACE_MAX];
+        // SAFETY: the anchor lives until leaving(), which waits for this lock; the buffer has the size that is said.
+        let whole = unsafe { php::ffi::ftm_backtrace(anchor.0, depth, text.as_mut_ptr().cast(), text.len()) };
+        let len = text.iter().position(|&b| b == 0).unwrap_or(0);
+        Some((String::from_utf8_lossy(&text[..len]).into_owned(), whole))
     }
 
     /// Makes the thread look at `request`'s state at its next opcode, if that is what it runs.

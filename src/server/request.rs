@@ -2,7 +2,8 @@
 
 use std::io::IoSlice;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -27,6 +28,16 @@ pub struct Request {
     begun: Instant,
     aborted: AtomicBool,
     finished: AtomicBool,
+    /// See [`Request::want_trace`].
+    trace: AtomicU8,
+    kill: AtomicU8,
+}
+
+/// Something that is wanted of a request once.
+mod wish {
+    pub const NONE: u8 = 0;
+    pub const WANTED: u8 = 1;
+    pub const TAKEN: u8 = 2;
 }
 
 const PADDING: [u8; 8] = [0; 8];
@@ -51,6 +62,8 @@ impl Request {
             params: Mutex::new(params),
             begun,
             aborted: AtomicBool::new(false),
+            trace: AtomicU8::new(wish::NONE),
+            kill: AtomicU8::new(wish::NONE),
             finished: AtomicBool::new(false),
         }
     }
@@ -109,6 +122,41 @@ impl Request {
     /// Whether [`Request::abort`] was called before the response ended.
     pub fn aborted(&self) -> bool {
         self.aborted.load(Ordering::Acquire) && !self.finished()
+    }
+
+    /// The slowlog wants its backtrace. False: it has been wanted before.
+    pub fn want_trace(&self) -> bool {
+        self.trace.compare_exchange(wish::NONE, wish::WANTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether the backtrace is wanted; true for one caller only, who brings it.
+    pub fn take_trace(&self) -> bool {
+        self.trace.compare_exchange(wish::WANTED, wish::TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Its time is up. False: it was already, and nothing has come of it.
+    pub fn kill(&self) -> bool {
+        self.kill.swap(wish::WANTED, Ordering::AcqRel) != wish::WANTED
+    }
+
+    /// Whether it is to be ended; true once for each [`Request::kill`], for the thread that ends it.
+    pub fn take_kill(&self) -> bool {
+        self.kill.compare_exchange(wish::WANTED, wish::TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether its time was ever up.
+    pub fn killed(&self) -> bool {
+        self.kill.load(Ordering::Acquire) != wish::NONE
+    }
+
+    /// Whether it is still to be ended.
+    pub fn kill_pending(&self) -> bool {
+        self.kill.load(Ordering::Acquire) == wish::WANTED
+    }
+
+    /// The descriptor of its connection.
+    pub fn descriptor(&self) -> RawFd {
+        self.wire.as_raw_fd()
     }
 
     /// Whether END_REQUEST is on its way.

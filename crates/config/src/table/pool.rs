@@ -84,16 +84,16 @@ table! { Pool, Pool;
         "What a line in access.log says.";
     AccessSuppressPath = "access.suppress_path": Type::Paths, -, yes,
         "SCRIPT_NAME whose successful, plain GET and HEAD requests are not logged in access.log.";
-    Slowlog = "slowlog": Type::Path, -, no,
+    Slowlog = "slowlog": Type::Path, -, yes,
         "File with a backtrace of each slow request.";
-    RequestSlowlogTimeout = "request_slowlog_timeout": Type::Time, "0", no,
+    RequestSlowlogTimeout = "request_slowlog_timeout": Type::Time, "0", yes,
         "Time after which a request is slow. 0: never.";
-    RequestSlowlogTraceDepth = "request_slowlog_trace_depth": Type::Integer, "20", no,
+    RequestSlowlogTraceDepth = "request_slowlog_trace_depth": Type::Integer, "20", yes,
         "Most frames of a backtrace in slowlog.";
-    RequestTerminateTimeout = "request_terminate_timeout": Type::Time, "0", no,
+    RequestTerminateTimeout = "request_terminate_timeout": Type::Time, "0", yes,
         "Time after which a request is ended, whatever it does. 0: never.";
     RequestTerminateTimeoutTrackFinished = "request_terminate_timeout_track_finished":
-        Type::Bool, "no", no,
+        Type::Bool, "no", yes,
         "Whether request_terminate_timeout goes on after the response is finished, in shutdown \
          functions and after fastcgi_finish_request().";
     RlimitFiles = "rlimit_files": Type::Integer, "0", yes,

@@ -1,0 +1,142 @@
+//! Getting a thread out of a system call that it is blocked in, so that it comes to its next opcode.
+//!
+//! A signal is enough for `sleep`, `flock` and the like. PHP's streams and curl wait on when a signal breaks their wait off,
+//! so what they wait for has to end: a socket is shut down, a program that the thread has started is killed.
+
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{Pid, getpid};
+
+use crate::observe::log;
+use crate::php;
+
+/// Descriptors of one poll() that are looked at.
+const POLLED_MAX: usize = 64;
+
+/// The longest line of the kernel about a system call, in bytes.
+const LINE_MAX: usize = 256;
+
+/// Breaks off the system call of `thread`.
+pub fn wake(thread: i32) {
+    // SAFETY: sends a signal whose handler does nothing to a thread of this process, if it still exists; if it has ended and
+    // its number belongs to another one, that one's system call is broken off, which each caller must bear with.
+    unsafe { libc::syscall(libc::SYS_tgkill, getpid().as_raw(), thread, php::ffi::ftm_wake_signal()) };
+}
+
+/// What a thread is blocked in, as the kernel tells: see proc_pid_syscall(5).
+pub struct CallFile(File);
+
+/// A system call: its number and arguments, and where it was called from.
+#[derive(PartialEq, Eq)]
+struct Call([u64; 9]);
+
+impl CallFile {
+    /// Reads from `file`.
+    pub fn new(file: File) -> CallFile {
+        CallFile(file)
+    }
+
+    /// `None`: it is not blocked.
+    fn read(&self) -> Option<Call> {
+        let mut line = [0; LINE_MAX];
+        let len = self.0.read_at(&mut line, 0).ok()?;
+        let mut fields = std::str::from_utf8(&line[..len]).ok()?.split_whitespace();
+        let mut call = [0; 9];
+        call[0] = fields.next()?.parse().ok()?; // "running", where it is on a processor
+        for field in &mut call[1..] {
+            *field = u64::from_str_radix(fields.next()?.trim_start_matches("0x"), 16).ok()?;
+        }
+        Some(Call(call))
+    }
+}
+
+impl Call {
+    /// The descriptors that it waits for.
+    fn descriptors(&self) -> Vec<RawFd> {
+        let [number, first, second, ..] = self.0;
+        match i64::try_from(number).unwrap_or(-1) {
+            libc::SYS_read
+            | libc::SYS_readv
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_connect
+            | libc::SYS_write
+            | libc::SYS_writev
+            | libc::SYS_sendto
+            | libc::SYS_sendmsg
+            | libc::SYS_accept
+            | libc::SYS_accept4 => RawFd::try_from(first).into_iter().collect(),
+            libc::SYS_poll | libc::SYS_ppoll => polled(first, usize::try_from(second).unwrap_or(0).min(POLLED_MAX)),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it waits for a child of this process.
+    fn waits_for_child(&self) -> bool {
+        self.0[0] == libc::SYS_wait4 as u64
+    }
+}
+
+/// Ends what `thread` waits for, if it is blocked. `own` is the connection to the web server, which stays.
+pub fn end_wait(thread: i32, file: &CallFile, own: RawFd) {
+    let Some(call) = file.read() else { return };
+    if call.waits_for_child() {
+        return end_children(thread);
+    }
+    // Once it is still in the same call with these copies made, they are what it waits for, whatever it does next.
+    let copies: Vec<OwnedFd> = call.descriptors().into_iter().filter(|&fd| fd != own).filter_map(copy).collect();
+    if file.read().as_ref() != Some(&call) {
+        return;
+    }
+    for fd in copies {
+        match fstat(&fd).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT) {
+            Ok(SFlag::S_IFSOCK) if shutdown(fd.as_raw_fd(), Shutdown::Both).is_ok() => {
+                log::notice!("thread {thread} waits for a socket: shut down, to end its request");
+            }
+            Ok(SFlag::S_IFIFO) => end_children(thread),
+            _ => {}
+        }
+    }
+}
+
+fn copy(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: only makes a copy of what the number names; the kernel says so if that is nothing.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().ok()
+}
+
+/// The descriptors of a pollfd array in this process's memory, read through the kernel: it may be gone by now.
+fn polled(address: u64, count: usize) -> Vec<RawFd> {
+    let mut fds = vec![libc::pollfd { fd: -1, events: 0, revents: 0 }; count];
+    let len = std::mem::size_of_val(fds.as_slice());
+    let local = libc::iovec { iov_base: fds.as_mut_ptr().cast(), iov_len: len };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: len };
+    // SAFETY: the local buffer is as large as is said; the remote one is checked by the kernel.
+    let n = unsafe { libc::process_vm_readv(getpid().as_raw(), &local, 1, &remote, 1, 0) };
+    if n == len as isize { fds.into_iter().map(|entry| entry.fd).filter(|&fd| fd >= 0).collect() } else { Vec::new() }
+}
+
+/// Kills the programs that `thread` has started, and theirs.
+fn end_children(thread: i32) {
+    for child in children(getpid().as_raw(), thread) {
+        end_tree(child);
+        log::notice!("thread {thread} waits for the program {child}: killed, to end its request");
+    }
+}
+
+/// The children of a thread; see proc_tid_children(5).
+fn children(process: i32, thread: i32) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{process}/task/{thread}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+fn end_tree(pid: i32) {
+    // Stopped first, so that it starts none behind our back.
+    let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
+    children(pid, pid).into_iter().for_each(end_tree);
+    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+}

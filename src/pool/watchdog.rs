@@ -1,0 +1,197 @@
+//! Watches for requests that take long: `request_slowlog_timeout` and `request_terminate_timeout`. Runs on the main thread.
+//!
+//! ```text
+//!  slow ──> the thread writes its own backtrace at its next opcode
+//!             └─ not within a turn: it is inside C code, and is looked at from here, undisturbed
+//!  time is up ──> a fatal error at its next opcode; each further turn also
+//!                   a signal breaks off its system call ── what that waits for is ended (see stuck.rs)
+//! ```
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::row::State;
+use super::slot::Slot;
+use super::stuck::{self, CallFile};
+use crate::observe::log;
+use crate::php::PhpPool;
+use crate::server::Request;
+
+/// PHP-FPM does not look more often.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(130);
+
+/// What a pool allows its requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// `request_slowlog_timeout`.
+    pub slow: Option<Duration>,
+    /// `request_terminate_timeout`.
+    pub terminate: Option<Duration>,
+    /// `request_terminate_timeout_track_finished`.
+    pub track_finished: bool,
+}
+
+impl Limits {
+    /// How often requests are to be looked at; `None`: never.
+    pub fn period(&self) -> Option<Duration> {
+        self.slow.into_iter().chain(self.terminate).min().map(|shortest| (shortest / 3).max(SHORTEST_PERIOD))
+    }
+}
+
+/// From this turn on, what a thread waits for is ended, because the signal alone did not help.
+const FORCE_AFTER: u32 = 1;
+
+/// A request whose time is up, and how long its thread had had it when it was told so last.
+struct Doomed {
+    request: Weak<Request>,
+    thread: i32,
+    /// What the thread is blocked in, once the master has opened it.
+    call: Option<CallFile>,
+    told: Duration,
+    turns: u32,
+}
+
+impl Doomed {
+    /// Gets the thread to its next opcode; true if it is to be asked for [`Doomed::call`].
+    fn press(&mut self, slot: &Slot, request: &Arc<Request>) -> bool {
+        slot.interrupt(request);
+        if self.turns >= FORCE_AFTER
+            && let Some(call) = &self.call
+        {
+            stuck::end_wait(self.thread, call, request.descriptor());
+        }
+        stuck::wake(self.thread);
+        self.turns += 1;
+        self.call.is_none()
+    }
+}
+
+/// Looks after the requests of a pool.
+pub struct Watchdog {
+    pool: Arc<PhpPool>,
+    limits: Limits,
+    /// By slot: requests that have been asked for their backtrace.
+    asked: HashMap<usize, Weak<Request>>,
+    doomed: HashMap<usize, Doomed>,
+}
+
+impl Watchdog {
+    /// Watches the requests of `pool`.
+    pub fn new(pool: Arc<PhpPool>, limits: Limits) -> Watchdog {
+        Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new() }
+    }
+
+    /// One turn. Returns threads of which it wants to know what they are blocked in: see [`Watchdog::learn_call`].
+    pub fn look(&mut self) -> Vec<i32> {
+        let pool = self.pool.clone();
+        let mut unknown = Vec::new();
+        for slot in pool.dispatcher.slots() {
+            let Some((state, took)) = slot.row().at_work() else { continue };
+            let Some(request) = slot.running() else { continue };
+            if state == State::Running {
+                self.look_whether_slow(slot, &request, took);
+            }
+            if state == State::Running || self.limits.track_finished {
+                unknown.extend(self.look_whether_over(slot, &request, took));
+            }
+        }
+        self.asked.retain(|_, request| request.strong_count() > 0);
+        self.doomed.retain(|_, doomed| doomed.request.strong_count() > 0);
+        unknown
+    }
+
+    /// What `thread` is blocked in can be read in `file`.
+    pub fn learn_call(&mut self, thread: i32, file: File) {
+        if let Some(doomed) = self.doomed.values_mut().find(|doomed| doomed.thread == thread) {
+            doomed.call = Some(CallFile::new(file));
+        }
+    }
+
+    fn look_whether_slow(&mut self, slot: &Slot, request: &Arc<Request>, took: Duration) {
+        let (Some(slow), Some(limit)) = (&self.pool.slow, self.limits.slow) else { return };
+        if took < limit {
+            return;
+        }
+        let pid = slot.row().look(|view| view.thread_id);
+        if request.want_trace() {
+            self.pool.dispatcher.figures().count_slow();
+            self.warn(slot, took, "executing too slow", "logging");
+            log::notice!("about to trace {pid}");
+            self.asked.insert(slot.index(), Arc::downgrade(request));
+            slot.interrupt(request);
+        } else if self.asked.get(&slot.index()).is_some_and(|asked| asked.as_ptr() == Arc::as_ptr(request)) {
+            self.asked.remove(&slot.index());
+            // It has not come to an opcode since: it is inside C code, where its frames stand still.
+            if request.take_trace()
+                && let Some((frames, whole)) = slot.backtrace(request, slow.depth())
+            {
+                slow.write(pid, &slot.row().look(|view| view.shown.script.clone()), &frames, whole);
+            }
+            log::notice!("finished trace of {pid}");
+        }
+    }
+
+    /// Returns the thread, if it is to be asked what it is blocked in.
+    fn look_whether_over(&mut self, slot: &Slot, request: &Arc<Request>, took: Duration) -> Option<i32> {
+        let limit = self.limits.terminate?;
+        let known = self.doomed.get_mut(&slot.index()).filter(|doomed| doomed.request.as_ptr() == Arc::as_ptr(request));
+        let doomed = match known {
+            None if took < limit => return None,
+            None => {
+                self.warn(slot, took, "execution timed out", "terminating");
+                let thread = slot.row().look(|view| i32::try_from(view.thread_id)).ok()?;
+                let doomed = Doomed { request: Arc::downgrade(request), thread, call: None, told: took, turns: 0 };
+                request.kill();
+                self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
+            }
+            // The error was raised: shutdown functions and destructors have as long once more.
+            Some(doomed) if !request.kill_pending() => {
+                if took.saturating_sub(doomed.told) < limit {
+                    return None;
+                }
+                (doomed.told, doomed.turns) = (took, 0);
+                request.kill();
+                doomed
+            }
+            Some(doomed) => doomed,
+        };
+        doomed.press(slot, request).then_some(doomed.thread)
+    }
+
+    /// PHP-FPM's warning.
+    fn warn(&self, slot: &Slot, took: Duration, what: &str, then: &str) {
+        let pool = self.pool.info.name.to_string_lossy();
+        slot.row().look(|view| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let shown = &view.shown;
+            log::warning!(
+                "[pool {pool}] child {}, script '{}' (request: \"{} {}{}{}\") {what} ({}.{:06} sec), {then}",
+                view.thread_id,
+                text(&shown.script),
+                text(&shown.method),
+                text(&shown.uri),
+                if shown.query.is_empty() { "" } else { "?" },
+                text(&shown.query),
+                took.as_secs(),
+                took.subsec_micros()
+            );
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_period_is_php_fpms() {
+        let limits = |slow, terminate| Limits { slow, terminate, track_finished: false };
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(limits(None, None).period(), None);
+        assert_eq!(limits(seconds(9), seconds(30)).period(), seconds(3));
+        assert_eq!(limits(seconds(1), None).period(), Some(Duration::from_secs(1) / 3));
+        assert_eq!(limits(None, Some(Duration::from_millis(100))).period(), Some(SHORTEST_PERIOD));
+    }
+}
