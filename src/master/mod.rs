@@ -115,9 +115,6 @@ fn prepare(
     if !Uid::effective().is_root() {
         report(&config.ignored_without_root());
     }
-    for unused in config.not_acted_on() {
-        log::warning!("{unused}");
-    }
     let file = open_error_log(&config).map_err(|e| failed(&e))?;
     let to_file = config.global.daemonize || !(cli.force_stderr || log::stderr_is_terminal());
     match to_file {

@@ -130,17 +130,6 @@ impl Type {
     }
 }
 
-/// Whether and how far a directive has an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ActedOn {
-    /// It does what it says.
-    Yes,
-    /// It is checked and otherwise ignored.
-    No,
-    /// Only this word of its choices has an effect.
-    Only(&'static str),
-}
-
 /// One directive. All are in [`crate::directives`].
 #[derive(Debug)]
 pub struct Directive {
@@ -153,8 +142,6 @@ pub struct Directive {
     /// What holds if it is not there, written as in a file. `None`: it is not set, or depends on
     /// other directives, as [`Directive::doc`] says.
     pub default: Option<&'static str>,
-    /// Whether it has an effect yet.
-    pub acted_on: ActedOn,
     /// Beyond php-fpm: it would refuse the name.
     pub own: bool,
     /// What it does, in one to three sentences.

@@ -11,8 +11,6 @@
 //!         for pool in &loaded.config.pools {
 //!             println!("{}: {} threads at {}", pool.name, pool.max_children, pool.listen.address);
 //!         }
-//!         // What the file asks for and nothing does yet.
-//!         loaded.config.not_acted_on().iter().for_each(|unused| eprintln!("{unused}"));
 //!         // php-ftm -tt
 //!         loaded.config.dump().iter().for_each(|line| println!("NOTICE: {line}"));
 //!     }
@@ -25,7 +23,7 @@
 //!
 //! ```text
 //! bytes -lexer-> tokens -parser, expression-> statements -reader-> Written -validate-> Config
-//!                                      table: names, types, defaults ┘          └ dump, unused
+//!                                      table: names, types, defaults ┘          └ dump
 //! ```
 //!
 //! The dialect is that of PHP's ini scanner in NORMAL mode, fed one physical line at a time, as
@@ -61,7 +59,6 @@ mod reader;
 mod suggest;
 mod table;
 mod typed;
-mod unused;
 mod validate;
 mod written;
 
@@ -71,12 +68,11 @@ pub use config::{
     ListenAddress, PhpValue, Ping, Pool, ProcessManager,
 };
 pub use diagnostic::{Diagnostic, Level, Location};
-pub use directive::{ActedOn, Choice, Directive, Section, Type};
+pub use directive::{Choice, Directive, Section, Type};
 pub use files::{Disk, Files, MAX_CONFIG_BYTES};
 pub use options::{LoadOptions, error_level, php_constant};
 pub use parser::MAX_VALUE_BYTES;
 pub use table::{PhpSetting, directives, php_settings};
-pub use unused::NotActedOn;
 
 use std::path::Path;
 

@@ -14,7 +14,7 @@ use crate::parser::{Lookup, MAX_VALUE_BYTES, Statement, Text, parse_line};
 use crate::paths;
 use crate::suggest::suggest;
 use crate::table::{Global, Pool, Table};
-use crate::written::{Item, Place, Setting, Settings, Source, Span, Written};
+use crate::written::{Item, Setting, Settings, Source, Span, Written};
 
 /// Files within files, the main one counted.
 const MAX_DEPTH: usize = 5;
@@ -264,8 +264,7 @@ impl Reader<'_> {
         };
         match parsed {
             Ok(parsed) => {
-                let setting =
-                    Setting { value: parsed, place: Some(Place { name: line.span(name), value: line.span(value) }) };
+                let setting = Setting { value: parsed, span: Some(line.span(value)) };
                 self.settings().scalars.insert(id, setting);
             }
             Err(complaint) => {

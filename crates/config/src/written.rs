@@ -64,15 +64,8 @@ impl Sources {
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     pub(crate) value: Value,
-    /// `None`: validation put it there.
-    pub(crate) place: Option<Place>,
-}
-
-/// Where a directive stands.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) name: Span,
-    pub(crate) value: Span,
+    /// Where the value stands. `None`: validation put it there.
+    pub(crate) span: Option<Span>,
 }
 
 /// One `name[key] = value`.
@@ -114,13 +107,13 @@ impl<Id: Table> Settings<Id> {
 
     /// Where the value stands, if the file sets it.
     pub(crate) fn span(&self, id: Id) -> Option<&Span> {
-        Some(&self.scalars.get(&id)?.place.as_ref()?.value)
+        self.scalars.get(&id)?.span.as_ref()
     }
 
     /// Replaces a value by what it comes to.
     pub(crate) fn put(&mut self, id: Id, value: Value) {
-        let place = self.scalars.remove(&id).and_then(|setting| setting.place);
-        self.scalars.insert(id, Setting { value, place });
+        let span = self.scalars.remove(&id).and_then(|setting| setting.span);
+        self.scalars.insert(id, Setting { value, span });
     }
 
     /// A number; those without default are 0 if unset.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ftm_config::{ActedOn, Directive, LoadOptions, Section, Type, directives, load};
+use ftm_config::{Directive, LoadOptions, Section, Type, directives, load};
 
 /// A line `name = value` or `;name = value`, and what its paragraph says.
 struct Shown {
@@ -54,8 +54,6 @@ fn check(directive: &Directive, shown: &Shown) {
         }
         _ => {}
     }
-    let later = directive.acted_on == ActedOn::No;
-    assert_eq!(text.contains("Later"), later, "{name}: 'Later' in: {text}");
     let own = text.contains("php-ftm's own");
     assert_eq!(own, directive.own, "{name}: 'php-ftm's own' in: {text}");
 }
@@ -75,7 +73,7 @@ fn every_directive_is_documented_with_its_default() {
 }
 
 #[test]
-fn it_loads_without_a_warning_and_asks_for_nothing_that_is_not_acted_on() {
+fn it_loads_without_a_warning() {
     let global = fs::read_to_string(conf().join("php-ftm.conf")).unwrap();
     let pools = conf().join("pool.d/*.conf");
     let global = global.replace("/etc/php-ftm/pool.d/*.conf", pools.to_str().unwrap());
@@ -91,8 +89,6 @@ fn it_loads_without_a_warning_and_asks_for_nothing_that_is_not_acted_on() {
             .filter(|line| is_root || !line.contains("is ignored when FPM is not running as root"))
             .collect();
         assert_eq!(said, Vec::<&String>::new());
-        let unused = loaded.config.not_acted_on();
-        assert_eq!(unused.len(), 0, "{unused:?}");
         assert_eq!(loaded.config.pools.len(), 1);
         assert_eq!(loaded.config.pools[0].name, "www");
     }

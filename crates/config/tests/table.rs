@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use ftm_config::{ActedOn, Directive, Section, Type, directives};
+use ftm_config::{Directive, Section, Type, directives};
 use support::{GOOD, load_text};
 
 /// A file in which `line` stands in the directive's section.
@@ -51,7 +51,6 @@ fn every_default_can_be_written_and_changes_nothing() {
         let quoted = format!("\"{}\"", default.replace('"', "\\\""));
         let text = file(directive, &line(directive, &quoted));
         let loaded = load_text(&text).unwrap_or_else(|errors| panic!("{text}\n{}", errors[0]));
-        assert!(loaded.config.not_acted_on().is_empty(), "{text}");
         // php-fpm shows these only when they are written.
         if !["log_level", "access.format", "listen.mode"].contains(&directive.name) {
             assert_eq!(loaded.config.dump(), plain, "{text}");
@@ -154,36 +153,4 @@ fn php_fpms_directives_are_all_there_and_no_others() {
     ]);
     let ours: BTreeSet<&str> = directives().filter(|d| !d.own).map(|d| d.name).collect();
     assert_eq!(ours, theirs);
-}
-
-#[test]
-fn what_is_not_acted_on_is_named_once_with_its_first_place() {
-    let text = format!(
-        "{GOOD}request_terminate_timeout = 5\npm = dynamic\npm.min_spare_servers = 1\npm.max_spare_servers = 2\n\
-         pm.start_servers = 1\npm.max_spawn_rate = 32\nslowlog =\naccess.suppress_path[] = /a\n\
-         access.suppress_path[] = /b\n[b]\nlisten = 9000\npm = ondemand\npm.max_children = 1\n\
-         pm.max_spare_servers = 7\n"
-    );
-    let loaded = load_text(&text).expect("good");
-    let said: Vec<String> = loaded.config.not_acted_on().iter().map(|n| n.to_string()).collect();
-    assert_eq!(said, ["[t.conf:5] 'request_terminate_timeout' is not acted on yet"]);
-}
-
-#[test]
-fn what_is_acted_on_is_not_named() {
-    for directive in directives().filter(|directive| directive.acted_on == ActedOn::Yes) {
-        let value = match directive.kind {
-            Type::Bool | Type::Map { flag: true } => "no",
-            Type::Choice { choices, .. } => choices[choices.len() - 1].name,
-            Type::Size | Type::Rate => "3M",
-            _ if ["chdir", "chroot", "prefix", "pm.status_path", "ping.path"].contains(&directive.name) => "/srv/www",
-            Type::Paths => "/x",
-            _ if directive.name == "events.mechanism" => "poll",
-            _ if directive.name == "log_limit" => "2048",
-            _ => "7",
-        };
-        let text = file(directive, &line(directive, value));
-        let loaded = load_text(&text).unwrap_or_else(|errors| panic!("{text}\n{}", errors[0]));
-        assert!(loaded.config.not_acted_on().is_empty(), "{text}");
-    }
 }

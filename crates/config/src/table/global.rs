@@ -41,61 +41,61 @@ const FACILITIES: &[Choice] = &[
 ];
 
 table! { Global, Global;
-    Pid = "pid": Type::Path, -, yes,
+    Pid = "pid": Type::Path, -,
         "File that holds the master's process id while it runs. Relative paths are taken from the \
          prefix, or from the state directory (/var) if there is none.";
-    ErrorLog = "error_log": Type::Path, "log/php-fpm.log", yes,
+    ErrorLog = "error_log": Type::Path, "log/php-fpm.log",
         "File for the master's messages, or 'syslog'. Relative paths are taken from the prefix, \
          or from the state directory (/var) if there is none.";
-    SyslogIdent = "syslog.ident": Type::Text, "php-fpm", yes,
+    SyslogIdent = "syslog.ident": Type::Text, "php-fpm",
         "Name in front of each message sent to syslog.";
     SyslogFacility = "syslog.facility":
-        Type::Choice { choices: FACILITIES, complaint: "invalid value" }, "DAEMON", yes,
+        Type::Choice { choices: FACILITIES, complaint: "invalid value" }, "DAEMON",
         "Kind of program that syslog files the messages under.";
-    LogBuffering = "log_buffering": Type::Bool, "yes", yes,
+    LogBuffering = "log_buffering": Type::Bool, "yes",
         "Whether a worker's output is collected to whole lines before it is logged. It always is: no lets \
          php-fpm write pieces of lines, between which others may get.";
     LogLevel = "log_level":
         Type::Choice { choices: LOG_LEVELS, complaint: "invalid value for 'log_level'" },
-        "notice", yes,
+        "notice",
         "Least important kind of message that is logged.";
-    LogLimit = "log_limit": Type::Integer, "1024", yes,
+    LogLimit = "log_limit": Type::Integer, "1024",
         "Longest line, in bytes, that a worker's output is logged in; longer ones are wrapped. \
          At least 512.";
-    EmergencyRestartInterval = "emergency_restart_interval": Type::Time, "0", yes,
+    EmergencyRestartInterval = "emergency_restart_interval": Type::Time, "0",
         "Time in which emergency_restart_threshold workers must die for a restart. 0 turns \
          emergency restarts off.";
-    EmergencyRestartThreshold = "emergency_restart_threshold": Type::Integer, "0", yes,
+    EmergencyRestartThreshold = "emergency_restart_threshold": Type::Integer, "0",
         "Number of workers that must die by SIGSEGV or SIGBUS within emergency_restart_interval \
          for the server to restart itself. 0 turns emergency restarts off.";
-    ProcessControlTimeout = "process_control_timeout": Type::Time, "0", yes,
+    ProcessControlTimeout = "process_control_timeout": Type::Time, "0",
         "Time that running requests have at a stop by SIGQUIT before they are cut off. With 0 they \
          have as long as they take, where php-fpm cuts them off at once.";
-    ProcessMax = "process.max": Type::Integer, "0", yes,
+    ProcessMax = "process.max": Type::Integer, "0",
         "Most PHP threads that all pools may have together; 0 is no limit.";
-    ProcessPriority = "process.priority": Type::Priority, -, yes,
+    ProcessPriority = "process.priority": Type::Priority, -,
         "nice(2) value of the master, from -19 (first) to 20 (last). Unset: as it was started. \
          Needs root.";
-    Daemonize = "daemonize": Type::Bool, "yes", yes,
+    Daemonize = "daemonize": Type::Bool, "yes",
         "Whether the master goes to the background. -F and -D on the command line win over it.";
-    RlimitFiles = "rlimit_files": Type::Integer, "0", yes,
+    RlimitFiles = "rlimit_files": Type::Integer, "0",
         "Limit of open files for the master (RLIMIT_NOFILE), and the most that pools can have. 0: as \
          it was started.",
         threads "All threads of a pool share its open files; under php-fpm each worker has as many.";
-    RlimitCore = "rlimit_core": Type::CoreLimit, "0", yes,
+    RlimitCore = "rlimit_core": Type::CoreLimit, "0",
         "Largest core file of the master in bytes (RLIMIT_CORE), or 'unlimited'. 0: as it was \
          started.";
-    EventsMechanism = "events.mechanism": Type::Text, -, yes,
+    EventsMechanism = "events.mechanism": Type::Text, -,
         "System call that waits for events: epoll, poll or select. Unset: the best there is, \
          epoll on Linux.",
         threads "Pools always wait with epoll: any other name is checked and changes nothing.";
-    SystemdInterval = "systemd_interval": Type::Time, "10", yes,
+    SystemdInterval = "systemd_interval": Type::Time, "10",
         "Time between two status messages to systemd; 0 turns them off. A systemd watchdog \
          overrides it.";
 
     LogFormat = "log_format":
         Type::Choice { choices: LOG_FORMATS, complaint: "invalid value for 'log_format' (text or json)" }, "text",
-        yes, own,
+        own,
         "How the error log is written: text, as php-fpm does it, or json: an object a line, with time, level, pid, \
          message and, where they are known, pool and stream.";
 }

@@ -1,7 +1,5 @@
 //! Every directive, once. Parser, validation, `-tt` and documentation derive from these tables;
 //! the order is that of php-fpm's `-tt`, with our own directives behind the pool's scalar ones.
-//!
-//! To make a directive acted on, change its `no` to `yes`.
 
 mod global;
 mod php;
@@ -15,12 +13,11 @@ use crate::directive::Directive;
 
 /// Writes an enum of directives and the table it indexes.
 ///
-/// A line reads: variant, name, type, default (`-` for none), acted on (`yes`, `no`, or
-/// `only "word"`), `own` for those beyond php-fpm, the documentation, and `threads "…"` where threads
-/// make a difference that a user has to know.
+/// A line reads: variant, name, type, default (`-` for none), `own` for those beyond php-fpm, the
+/// documentation, and `threads "…"` where threads make a difference that a user has to know.
 macro_rules! table {
     ($enum:ident, $section:ident;
-     $($id:ident = $name:literal: $kind:expr, $default:tt, $acted:ident $($word:literal)?,
+     $($id:ident = $name:literal: $kind:expr, $default:tt,
        $($own:ident,)? $doc:literal $(, threads $threads:literal)?;)*) => {
         /// Index into this section's table.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,7 +37,6 @@ macro_rules! table {
                     section: crate::directive::Section::$section,
                     kind: $kind,
                     default: table!(@default $default),
-                    acted_on: table!(@acted $acted $($word)?),
                     own: table!(@own $($own)?),
                     doc: $doc,
                     threads: table!(@threads $($threads)?),
@@ -50,9 +46,6 @@ macro_rules! table {
     };
     (@default -) => { None };
     (@default $text:literal) => { Some($text) };
-    (@acted yes) => { crate::directive::ActedOn::Yes };
-    (@acted no) => { crate::directive::ActedOn::No };
-    (@acted only $word:literal) => { crate::directive::ActedOn::Only($word) };
     (@threads) => { None };
     (@threads $text:literal) => { Some($text) };
     (@own) => { false };

@@ -1,6 +1,6 @@
 //! The documentation of all directives, from their table: `docs/directives.md` and `man/php-ftm.conf.5`.
 
-use ftm_config::{ActedOn, Directive, Section, Type, directives, php_settings};
+use ftm_config::{Directive, Section, Type, directives, php_settings};
 
 const SECTIONS: [(Section, &str); 2] = [(Section::Global, "[global]"), (Section::Pool, "Pools")];
 
@@ -26,14 +26,6 @@ fn kind(directive: &Directive) -> String {
         Type::List(' ') => "words with blanks between them".to_string(),
         Type::List(_) => "words with commas between them".to_string(),
         kind => kind.name().to_string(),
-    }
-}
-
-fn effect(directive: &Directive) -> Option<String> {
-    match directive.acted_on {
-        ActedOn::Yes => None,
-        ActedOn::No => Some("Checked, but not acted on yet.".to_string()),
-        ActedOn::Only(word) => Some(format!("Only {word} is acted on yet.")),
     }
 }
 
@@ -63,9 +55,8 @@ pub fn markdown() -> String {
                 wrapped(&facts(directive)),
                 wrapped(directive.doc)
             );
-            let threads = directive.threads.map(|threads| format!("**With threads:** {threads}"));
-            for more in [threads, effect(directive)].into_iter().flatten() {
-                text += &format!("\n{}\n", wrapped(&more));
+            if let Some(threads) = directive.threads {
+                text += &format!("\n{}\n", wrapped(&format!("**With threads:** {threads}")));
             }
         }
     }
@@ -113,9 +104,8 @@ pub fn man() -> String {
             text += &format!(".It Ic {}\n{}", escaped(&spelling(directive)), sentences(directive.doc));
             let facts = facts(directive).replace('`', "");
             text += &format!(".br\n{}", sentences(&format!("({facts})")));
-            let threads = directive.threads.map(|threads| format!("With threads: {threads}"));
-            for more in [threads, effect(directive)].into_iter().flatten() {
-                text += &format!(".Pp\n{}", sentences(&more));
+            if let Some(threads) = directive.threads {
+                text += &format!(".Pp\n{}", sentences(&format!("With threads: {threads}")));
             }
         }
         text += ".El\n";
