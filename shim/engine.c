@@ -12,6 +12,10 @@ ZEND_TSRMLS_CACHE_DEFINE()
 #include <dlfcn.h>
 #include <sys/stat.h>
 
+/* PHP exports them, but no header of its declares them. */
+extern PHPAPI char *php_ini_opened_path;
+extern PHPAPI char *php_ini_scanned_files;
+
 ftm_engine_config ftm_config;
 mode_t ftm_process_umask;
 
@@ -130,6 +134,21 @@ const char *ftm_ini_string(const char *name)
 {
 	const char *value = zend_ini_string((char *) name, strlen(name), 0);
 	return value && *value ? value : NULL;
+}
+
+bool ftm_has_extension(const char *name)
+{
+	return zend_hash_str_exists(&module_registry, name, strlen(name)) || zend_get_extension(name);
+}
+
+const char *ftm_ini_file(void)
+{
+	return php_ini_opened_path;
+}
+
+const char *ftm_ini_scanned(void)
+{
+	return php_ini_scanned_files;
 }
 
 const char *ftm_php_version(void)

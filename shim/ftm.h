@@ -97,6 +97,15 @@ int64_t ftm_ini_long(const char *name, int64_t fallback);
 /* A string setting of the engine; NULL where unset. Lives as long as the process. */
 const char *ftm_ini_string(const char *name);
 
+/* Whether a module or Zend extension of this name, as it calls itself in lower case, is loaded. */
+bool ftm_has_extension(const char *name);
+
+/* The php.ini that was read; NULL: none. */
+const char *ftm_ini_file(void);
+
+/* The further ini files that were read, with commas and white space between; NULL: none. */
+const char *ftm_ini_scanned(void);
+
 /* -v, -m and -i: print to stdout. The engine must have been started. */
 void ftm_print_version(void);
 void ftm_print_modules(void);
@@ -131,8 +140,15 @@ const ftm_request *ftm_rs_next_request(void *slot);
 void ftm_rs_request_user(void *slot, const char *user);
 
 /* The script has ended and its response with it but for what shutdown functions do. `memory_peak`: the most bytes that
- * PHP's allocator had from the system during the request. */
-void ftm_rs_script_ended(void *slot, size_t memory_peak);
+ * PHP's allocator had from the system during the request; `status`: that of the response. True: the access log asks for
+ * ftm_rs_response_header() of each header. */
+bool ftm_rs_script_ended(void *slot, size_t memory_peak, int status);
+
+/* A header of the response: `Name: value`. */
+void ftm_rs_response_header(void *slot, const char *header, size_t len);
+
+/* Writes the request's line to the access log: before its response ends, so that who has that finds the line. */
+void ftm_rs_log_access(void *slot);
 
 /* The request is over in every respect; its memory may go. */
 void ftm_rs_request_done(void *slot, const ftm_request *request);
@@ -160,6 +176,10 @@ size_t ftm_rs_read_body(const ftm_request *request, char *buffer, size_t len, ft
 
 /* A line for the error log. */
 void ftm_rs_log(ftm_level level, const char *message, size_t len);
+
+/* A message for the error log about what this request's script does; `php`: of PHP itself. Goes where the output of workers
+ * goes (catch_workers_output). */
+void ftm_rs_message(const ftm_request *request, ftm_level level, const char *message, size_t len, bool php);
 
 /* One row of the pool's scoreboard, for fpm_get_status(). */
 typedef struct ftm_status_slot {

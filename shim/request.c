@@ -177,7 +177,14 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		add_error_header();
 	} zend_end_try();
 
-	ftm_rs_script_ended(slot, zend_memory_peak_usage(true));
+	if (ftm_rs_script_ended(slot, zend_memory_peak_usage(true), SG(sapi_headers).http_response_code)) {
+		zend_llist_position pos;
+		for (sapi_header_struct *h = zend_llist_get_first_ex(&SG(sapi_headers).headers, &pos); h;
+		     h = zend_llist_get_next_ex(&SG(sapi_headers).headers, &pos)) {
+			ftm_rs_response_header(slot, h->header, h->header_len);
+		}
+	}
+	ftm_rs_log_access(slot);
 	if (FTM_G(body_fd) >= 0) {
 		close(FTM_G(body_fd));
 		FTM_G(body_fd) = -1;

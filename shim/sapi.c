@@ -277,7 +277,11 @@ void ftm_message(ftm_level level, const char *format, ...)
 	va_start(args, format);
 	size_t len = vspprintf(&text, 0, format, args);
 	va_end(args);
-	ftm_rs_log(level, text, len);
+	if (FTM_REQUEST()) {
+		ftm_rs_message(FTM_REQUEST(), level, text, len, false);
+	} else {
+		ftm_rs_log(level, text, len);
+	}
 	ftm_message_stderr(text, len);
 	efree(text);
 }
@@ -292,6 +296,7 @@ static void sapi_log(const char *message, int syslog_type)
 	}
 	char *line;
 	size_t len = spprintf(&line, 0, "PHP message: %s", message);
+	ftm_rs_message(FTM_REQUEST(), FTM_NOTICE, line, len, true);
 	ftm_message_stderr(line, len);
 	efree(line);
 }

@@ -239,7 +239,7 @@ static void ini_from_param(const char *text, int mode)
 	efree(terminated);
 	if (lines.messages.s) {
 		smart_str_0(&lines.messages);
-		ftm_rs_log(FTM_ERROR, ZSTR_VAL(lines.messages.s), ZSTR_LEN(lines.messages.s));
+		ftm_rs_message(FTM_REQUEST(), FTM_ERROR, ZSTR_VAL(lines.messages.s), ZSTR_LEN(lines.messages.s), false);
 		ftm_message_stderr(ZSTR_VAL(lines.messages.s), ZSTR_LEN(lines.messages.s));
 		smart_str_free(&lines.messages);
 	}

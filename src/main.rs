@@ -1,5 +1,6 @@
 //! php-ftm, the FastCGI Thread Manager: PHP-FPM's place, with threads instead of processes.
 
+mod check;
 mod cli;
 mod master;
 mod observe;

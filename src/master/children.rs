@@ -13,6 +13,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use super::events::Events;
 use super::notify::Totals;
+use super::output::Output;
 use super::process::Process;
 use super::{PoolSocket, become_pool};
 use crate::cli::exit;
@@ -87,14 +88,16 @@ impl Children {
     fn start(&mut self, index: usize) -> std::io::Result<()> {
         let (master_end, pool_end) = control::pair()?;
         let PoolSocket { pool, bound, files } = &self.pools[index];
-        let listener = bound.socket.socket.as_fd().try_clone_to_owned()?;
+        let listener = bound.listen.socket.socket.as_fd().try_clone_to_owned()?;
+        let status = bound.status.as_ref().map(|bound| bound.socket.socket.as_fd().try_clone_to_owned()).transpose()?;
         let files = files.try_clone()?;
         let figures = self.figures.of(index);
         let log_fd = log::descriptor()?;
+        let (output, worker_ends) = Output::pipes(pool)?;
         // SAFETY: the master has one thread.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => {
-                self.children[index].process = Some(Process::new(pool.name.clone(), child, master_end));
+                self.children[index].process = Some(Process::new(pool.name.clone(), child, master_end, output));
                 self.children[index].start_at = None;
                 Ok(())
             }
@@ -106,9 +109,13 @@ impl Children {
                 self.children.clear();
                 self.former.clear();
                 self.pools.clear();
-                drop(master_end);
+                drop((master_end, output));
                 let engine = std::mem::take(&mut self.engine);
-                become_pool(PoolStart { pool: &pool, listener, files, control: pool_end, figures, engine }, log_fd)
+                become_pool(
+                    PoolStart { pool: &pool, listener, status, files, control: pool_end, figures, engine },
+                    log_fd,
+                    worker_ends,
+                )
             }
         }
     }
@@ -121,9 +128,14 @@ impl Children {
         self.children.iter_mut().filter_map(|child| child.process.as_mut()).chain(&mut self.former)
     }
 
-    /// The channels to the processes.
+    /// The channels to the processes, and their output.
     pub fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.processes().filter_map(|process| Some(process.control()?.as_fd()))
+        self.processes().flat_map(Process::watched)
+    }
+
+    /// Logs what the processes have written.
+    pub fn log_output(&mut self) {
+        self.processes_mut().for_each(Process::log_output);
     }
 
     /// Listens to the processes. Where one serves, that of the former configuration is relieved, and has `patience` to
@@ -160,7 +172,7 @@ impl Children {
         }
         let running = |child: &Child| child.process.as_ref().is_some_and(|process| process.pid == pid);
         let Some(index) = self.children.iter().position(running) else { return };
-        let Some(process) = self.children[index].process.take() else { return };
+        let Some(mut process) = self.children[index].process.take() else { return };
         self.figures.ended(index);
         process.report_end(status);
         let unfit = !process.serves() && matches!(status, WaitStatus::Exited(_, exit::SOFTWARE));
@@ -253,7 +265,7 @@ impl Children {
     }
 
     /// Describes all processes to the master that takes over.
-    pub fn hand_over(&self) -> Vec<(String, BorrowedFd<'_>)> {
+    pub fn hand_over(&self) -> Vec<(String, Vec<BorrowedFd<'_>>)> {
         self.processes().filter_map(Process::hand_over).collect()
     }
 

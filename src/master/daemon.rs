@@ -9,6 +9,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 
+use super::output::WorkerEnds;
 use crate::cli::exit;
 use crate::observe::log;
 
@@ -75,12 +76,16 @@ pub fn keep_descriptors_from_children() {
     unsafe { libc::close_range(FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
 }
 
-/// In a pool process: scripts' stdout and stderr go nowhere, as under PHP-FPM without `catch_workers_output`; our own
-/// lines, panics among them, go to the log.
-pub fn detach_output(log_fd: OwnedFd) {
+/// In a pool process: stdout and stderr go to the master; our own lines, panics among them, to the log.
+pub fn attach_output(log_fd: OwnedFd, ends: WorkerEnds) {
     log::redirect(log_fd);
-    if let Err(e) = null_streams(true) {
-        log::warning!("cannot detach the standard streams: {e}");
+    let attached = null_streams(false).and_then(|()| {
+        dup2_stdout(&ends.stdout)?;
+        dup2_stderr(&ends.stderr)?;
+        Ok(())
+    });
+    if let Err(e) = attached {
+        log::warning!("cannot attach the standard streams to the master: {e}");
     }
     std::panic::set_hook(Box::new(|info| log::alert!("internal error: {info}")));
 }

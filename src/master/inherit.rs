@@ -101,8 +101,8 @@ impl Inherited {
 pub struct Legacy<'a> {
     /// Listening sockets.
     pub sockets: Vec<&'a InheritedSocket>,
-    /// Pool processes and their channels.
-    pub processes: Vec<(String, BorrowedFd<'a>)>,
+    /// Pool processes, their channels and output.
+    pub processes: Vec<(String, Vec<BorrowedFd<'a>>)>,
     /// The error log.
     pub log: Option<BorrowedFd<'a>>,
 }
@@ -145,7 +145,7 @@ impl Legacy<'_> {
     /// All descriptors that are to be inherited.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let sockets = self.sockets.iter().map(|socket| socket.socket.as_fd());
-        sockets.chain(self.processes.iter().map(|(_, fd)| *fd)).chain(self.log).collect()
+        sockets.chain(self.processes.iter().flat_map(|(_, fds)| fds).copied()).chain(self.log).collect()
     }
 }
 

@@ -17,6 +17,7 @@ mod emergency;
 mod events;
 mod inherit;
 mod notify;
+mod output;
 mod process;
 mod reload;
 mod serve;
@@ -31,31 +32,34 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::Uid;
 
 use crate::PHP_PREFIX;
+use crate::check;
 use crate::cli::{Cli, exit};
 use crate::observe::{log, reason, title};
-use crate::php::EngineSettings;
+use crate::php::{Engine, EngineSettings};
 use crate::pool::figures::Figures;
 use crate::pool::{self, PoolFiles, limits};
 use children::Children;
 use inherit::Inherited;
+use output::WorkerEnds;
 use serve::{Master, Settings};
-use sockets::Bound;
+use sockets::PoolBound;
 
-/// A pool, its listening socket and its log files.
+/// A pool, its listening sockets and its log files.
 pub struct PoolSocket {
     pool: Pool,
-    bound: Bound,
+    bound: PoolBound,
     files: PoolFiles,
 }
 
 /// Runs the server; returns the exit code.
 pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
+    default_fault_signals();
     // Before anything is opened: descriptors that whoever started us left open.
     daemon::keep_descriptors_from_children();
     let argv: Vec<OsString> = std::env::args_os().collect();
     let mut inherited = Inherited::take();
     if let Some(file) = inherited.log.take() {
-        log::start(log::Level::Notice, Some(file));
+        log::take_up(file);
         log::launched();
     }
     let path = cli.config.clone().unwrap_or_else(|| match &cli.prefix {
@@ -63,7 +67,7 @@ pub fn run(cli: &Cli, engine: EngineSettings) -> i32 {
         None => Path::new(PHP_PREFIX).join("etc/php-fpm.conf"),
     });
     if cli.test > 0 {
-        return test(cli, path, inherited);
+        return test(cli, path, inherited, &engine);
     }
     let mut launch = None;
     let prepared = prepare(cli, path, &mut inherited, &mut launch);
@@ -116,7 +120,10 @@ fn prepare(
     }
     let file = open_error_log(&config).map_err(|e| failed(&e))?;
     let to_file = config.global.daemonize || !(cli.force_stderr || log::stderr_is_terminal());
-    log::start(config.global.log_level, to_file.then_some(file).flatten());
+    match to_file {
+        true => log::start(&config.global, file),
+        false => log::stay_on_stderr(&config.global),
+    }
     if inherited.reloaded {
         log::launched();
     }
@@ -134,6 +141,7 @@ fn prepare(
     sockets::check_root(&config, cli.allow_root).map_err(|e| failed(&e))?;
     let files: Result<Vec<_>, _> = config.pools.iter().map(PoolFiles::open).collect();
     let files = files.map_err(|e| failed(&e))?;
+    sockets::announce(&inherited.sockets);
     let bound = sockets::bind_all(&config, &mut inherited.sockets).map_err(|e| failed(&e))?;
     let pools = config.pools.iter().zip(bound).zip(files);
     let pools = pools.map(|((pool, bound), files)| PoolSocket { pool: pool.clone(), bound, files }).collect();
@@ -141,6 +149,7 @@ fn prepare(
 }
 
 fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
+    let version = Engine::php_version();
     let options = LoadOptions {
         prefix: cli.prefix.clone(),
         compile_prefix: PHP_PREFIX.into(),
@@ -150,14 +159,16 @@ fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
         daemonize: cli.force_daemonize(),
         pid: cli.pid.clone(),
         testing: cli.test > 0,
+        constant: &|name| ftm_config::php_constant(name, &version),
         ..LoadOptions::default()
     };
     match ftm_config::load(&path, &options) {
         Ok(loaded) => {
             if !reloaded {
-                log::start(loaded.config.global.log_level, None);
+                log::configure(&loaded.config.global);
             }
             report(&loaded.diagnostics);
+            report(&loaded.config.thread_notes());
             Some(loaded.config)
         }
         Err(errors) => {
@@ -171,6 +182,7 @@ fn load(cli: &Cli, path: PathBuf, reloaded: bool) -> Option<Config> {
 fn report(diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
         match diagnostic.level {
+            Some(level) if !log::logs(level) => continue,
             Some(level) => log::write(level, &diagnostic.message),
             None => eprintln!("{}", diagnostic.message),
         }
@@ -181,7 +193,7 @@ fn report(diagnostics: &[Diagnostic]) {
 }
 
 /// `-t` and `-tt`; with what a master about to reload has handed over, also whether the new sockets can be had.
-fn test(cli: &Cli, path: PathBuf, inherited: Inherited) -> i32 {
+fn test(cli: &Cli, path: PathBuf, inherited: Inherited, engine: &EngineSettings) -> i32 {
     let Some(config) = load(cli, path, false) else { return exit::CONFIG };
     let checked = open_error_log(&config)
         .and_then(|_| config.pools.iter().try_for_each(|pool| PoolFiles::open(pool).map(drop)))
@@ -200,6 +212,9 @@ fn test(cli: &Cli, path: PathBuf, inherited: Inherited) -> i32 {
             log::notice!("{line}");
         }
     }
+    if check::php(&config, engine).is_err() {
+        return exit::SOFTWARE;
+    }
     log::notice!("configuration file {} test is successful", config.file.display());
     eprintln!();
     exit::OK
@@ -208,9 +223,9 @@ fn test(cli: &Cli, path: PathBuf, inherited: Inherited) -> i32 {
 fn open_error_log(config: &Config) -> Result<Option<std::fs::File>, String> {
     match &config.global.error_log {
         ErrorLog::Syslog => Ok(None),
-        ErrorLog::File(path) => {
-            log::open(path).map(Some).map_err(|e| format!("failed to open error_log ({}): {e}", path.display()))
-        }
+        ErrorLog::File(path) => log::open(path)
+            .map(Some)
+            .map_err(|e| format!("failed to open error_log ({}): {}", path.display(), reason(&e))),
     }
 }
 
@@ -231,10 +246,9 @@ fn prioritize(global: &Global) -> Result<(), String> {
 }
 
 /// The forked process: becomes the pool. Never returns.
-fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd) -> ! {
+fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd, ends: WorkerEnds) -> ! {
     let name = start.pool.name.clone();
-    daemon::detach_output(log_fd);
-    default_fault_signals();
+    daemon::attach_output(log_fd, ends);
     let code = match pool::run(start) {
         Ok(code) => code,
         Err(message) => {
@@ -245,7 +259,7 @@ fn become_pool(start: pool::PoolStart<'_>, log_fd: OwnedFd) -> ! {
     std::process::exit(code)
 }
 
-/// A fault ends the pool process with its own signal: Rust's handlers for stack overflows would turn it into SIGABRT, and
+/// A fault ends a process with its own signal, a pool's from its fork on: Rust's handlers for stack overflows would turn it into SIGABRT, and
 /// swallow a SIGSEGV that was sent.
 fn default_fault_signals() {
     for fault in [Signal::SIGSEGV, Signal::SIGBUS] {

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
+use super::output::Output;
 use crate::observe::log;
 use crate::pool::control::{MasterEnd, Said};
 
@@ -38,14 +39,16 @@ pub struct Process {
     pub pid: Pid,
     started: Instant,
     control: Option<MasterEnd>,
+    output: Output,
     serves: bool,
     stop: Stop,
 }
 
 impl Process {
     /// One that has just been forked.
-    pub fn new(pool: String, pid: Pid, control: MasterEnd) -> Process {
-        Process { pool, pid, started: Instant::now(), control: Some(control), serves: false, stop: Stop::No }
+    pub fn new(pool: String, pid: Pid, control: MasterEnd, output: Output) -> Process {
+        let started = Instant::now();
+        Process { pool, pid, started, control: Some(control), output, serves: false, stop: Stop::No }
     }
 
     /// Whether it has said that it serves.
@@ -61,6 +64,16 @@ impl Process {
     /// The channel to it, while it is open.
     pub fn control(&self) -> Option<&MasterEnd> {
         self.control.as_ref()
+    }
+
+    /// What is to be watched for [`Process::listen`] and [`Process::log_output`].
+    pub fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.control.iter().map(AsFd::as_fd).chain(self.output.watched())
+    }
+
+    /// Logs what it has written to its standard streams.
+    pub fn log_output(&mut self) {
+        self.output.read(&self.pool, self.pid.as_raw().into());
     }
 
     /// Listens to it. True if it has just said that it serves.
@@ -134,10 +147,16 @@ impl Process {
         let _ = kill(self.pid, signal);
     }
 
-    /// Logs its end, in PHP-FPM's words.
-    pub fn report_end(&self, status: WaitStatus) {
+    /// Logs its last words and its end, in PHP-FPM's words.
+    pub fn report_end(&mut self, status: WaitStatus) {
+        self.output.finish(&self.pool, self.pid.as_raw().into());
         let (name, pid, age) = (&self.pool, self.pid, self.age().as_secs_f64());
+        let expected = self.stop != Stop::No;
         match status {
+            // PHP-FPM does not mention those who leave as they were told either.
+            WaitStatus::Exited(_, 0) | WaitStatus::Signaled(_, Signal::SIGTERM | Signal::SIGKILL, _) if expected => {
+                log::debug!("[pool {name}] child {pid} ended ({status:?}) after {age:.6} seconds from start");
+            }
             WaitStatus::Exited(_, 0) => {
                 log::notice!("[pool {name}] child {pid} exited with code 0 after {age:.6} seconds from start");
             }
@@ -156,14 +175,14 @@ impl Process {
     }
 
     /// Describes the process to the master that takes over; see [`Process::take_over`].
-    pub fn hand_over(&self) -> Option<(String, BorrowedFd<'_>)> {
-        let control = self.control.as_ref()?.as_fd();
-        let age = self.age().as_micros();
-        let mut text = format!("{},{},{age},{},", self.pid, control.as_raw_fd(), u8::from(self.serves));
+    pub fn hand_over(&self) -> Option<(String, Vec<BorrowedFd<'_>>)> {
+        let control = self.control.as_ref()?.as_fd().as_raw_fd();
+        let (age, output) = (self.age().as_micros(), self.output.hand_over());
+        let mut text = format!("{},{control},{age},{},{output},", self.pid, u8::from(self.serves));
         for byte in self.pool.bytes() {
             let _ = write!(text, "{byte:02x}"); // to a string: cannot fail
         }
-        Some((text, control))
+        Some((text, self.watched().collect()))
     }
 
     /// The process that the former master described.
@@ -173,12 +192,13 @@ impl Process {
         let control: RawFd = fields.next()?.parse().ok().filter(|&fd| fd > libc::STDERR_FILENO)?;
         let age = Duration::from_micros(fields.next()?.parse().ok()?);
         let serves = fields.next()? == "1";
+        let output = Output::take_over(fields.next()?)?;
         let name = fields.next()?;
         let pairs = name.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
         let pool = String::from_utf8(pairs.collect::<Option<Vec<u8>>>()?).ok()?;
         // SAFETY: the former master, which this process was, left the descriptor open for this, and nobody else uses it.
         let control = MasterEnd::from_fd(unsafe { OwnedFd::from_raw_fd(control) });
         let started = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-        Some(Process { pool, pid, started, control: Some(control), serves, stop: Stop::No })
+        Some(Process { pool, pid, started, control: Some(control), output, serves, stop: Stop::No })
     }
 }

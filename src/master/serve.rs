@@ -149,6 +149,7 @@ impl Master {
             Event::Signal(signal) => self.on_signal(signal),
             Event::Readable => {
                 self.check.as_mut().map(Check::read);
+                self.children.log_output();
                 self.listen();
             }
             Event::Deadline => {
@@ -263,6 +264,7 @@ impl Master {
     /// Becomes a new master. Returns only if that fails.
     fn replace(&mut self) {
         if self.state == State::Running {
+            self.children.log_output();
             reload::exec(&self.argv, &self.legacy());
             self.notifier.ready();
         }
@@ -270,7 +272,7 @@ impl Master {
 
     fn legacy(&self) -> Legacy<'_> {
         Legacy {
-            sockets: self.children.pools().iter().map(|pool| &pool.bound.socket).chain(&self.spare).collect(),
+            sockets: self.children.pools().iter().flat_map(|pool| pool.bound.sockets()).chain(&self.spare).collect(),
             processes: self.children.hand_over(),
             log: self.log.as_ref().map(AsFd::as_fd),
         }

@@ -26,25 +26,60 @@ pub struct Bound {
     inherited: bool,
 }
 
-/// Binds the socket of each pool, or takes it from what was inherited. Sockets that nobody wants any more stay in
+/// The sockets of a pool.
+pub struct PoolBound {
+    /// `listen`.
+    pub listen: Bound,
+    /// `pm.status_listen`.
+    pub status: Option<Bound>,
+}
+
+impl PoolBound {
+    /// All of them.
+    pub fn sockets(&self) -> impl Iterator<Item = &InheritedSocket> {
+        std::iter::once(&self.listen).chain(&self.status).map(|bound| &bound.socket)
+    }
+
+    fn into_sockets(self) -> impl Iterator<Item = Bound> {
+        std::iter::once(self.listen).chain(self.status)
+    }
+}
+
+/// Binds the sockets of each pool, or takes it from what was inherited. Sockets that nobody wants any more stay in
 /// `inherited`.
 ///
 /// # Errors
 ///
 /// PHP-FPM's message for the first that cannot be bound. `inherited` is as it was then, and nothing else is bound.
-pub fn bind_all(config: &Config, inherited: &mut Vec<InheritedSocket>) -> Result<Vec<Bound>, String> {
-    check_names(config)?;
+pub fn bind_all(config: &Config, inherited: &mut Vec<InheritedSocket>) -> Result<Vec<PoolBound>, String> {
+    if Uid::effective().is_root() {
+        check_names(config)?;
+    }
     let mut bound = Vec::new();
     for pool in &config.pools {
-        match bind(pool, inherited) {
-            Ok(socket) => bound.push(socket),
-            Err(message) => {
-                give_back(bound, inherited);
-                return Err(message);
+        let listens = std::iter::once(pool.listen.clone()).chain(status_listen(pool));
+        for listen in listens {
+            match bind(pool, &listen, inherited) {
+                Ok(socket) => bound.push(socket),
+                Err(message) => {
+                    give_back(bound, inherited);
+                    return Err(message);
+                }
             }
         }
     }
-    Ok(bound)
+    let mut bound = bound.into_iter();
+    let of_pool = |pool: &Pool| {
+        Some(PoolBound { listen: bound.next()?, status: pool.status_listen.as_ref().and_then(|_| bound.next()) })
+    };
+    Ok(config.pools.iter().filter_map(of_pool).collect())
+}
+
+/// `pm.status_listen`, with all else as the pool's own socket has it.
+fn status_listen(pool: &Pool) -> Option<Listen> {
+    let address = pool.status_listen.clone()?;
+    let name = address.to_string().into();
+    Some(Listen { address, name, ..pool.listen.clone() })
 }
 
 /// Binds, just to see whether it works, what was not inherited.
@@ -54,11 +89,11 @@ pub fn bind_all(config: &Config, inherited: &mut Vec<InheritedSocket>) -> Result
 /// PHP-FPM's message for the first that cannot be bound.
 pub fn try_bind(config: &Config, mut inherited: Vec<InheritedSocket>) -> Result<(), String> {
     let bound = bind_all(config, &mut inherited)?;
-    give_back(bound, &mut inherited);
+    give_back(bound.into_iter().flat_map(PoolBound::into_sockets), &mut inherited);
     Ok(())
 }
 
-fn give_back(bound: Vec<Bound>, inherited: &mut Vec<InheritedSocket>) {
+fn give_back(bound: impl IntoIterator<Item = Bound>, inherited: &mut Vec<InheritedSocket>) {
     for Bound { socket, inherited: was_inherited } in bound {
         match was_inherited {
             true => inherited.push(socket),
@@ -80,15 +115,14 @@ pub fn discard(sockets: Vec<InheritedSocket>) {
 ///
 /// PHP-FPM's message for the first that does not.
 pub fn check_names(config: &Config) -> Result<(), String> {
-    if !Uid::effective().is_root() {
-        return Ok(());
-    }
     for pool in &config.pools {
         let in_pool = |e: String| format!("[pool {}] {e}", pool.name);
         pool.user.as_deref().map_or(Ok(()), |name| find_user(name).map(drop)).map_err(in_pool)?;
         pool.group.as_deref().map_or(Ok(()), |name| find_group(name).map(drop)).map_err(in_pool)?;
-        pool.listen.owner.as_deref().map_or(Ok(()), |name| find_user(name).map(drop)).map_err(in_pool)?;
-        pool.listen.group.as_deref().map_or(Ok(()), |name| find_group(name).map(drop)).map_err(in_pool)?;
+        // PHP-FPM adds errno, which tells nothing.
+        let of_listen = |e: String| in_pool(format!("{e}: Success (0)"));
+        pool.listen.owner.as_deref().map_or(Ok(()), |name| find_user(name).map(drop)).map_err(of_listen)?;
+        pool.listen.group.as_deref().map_or(Ok(()), |name| find_group(name).map(drop)).map_err(of_listen)?;
     }
     Ok(())
 }
@@ -108,11 +142,10 @@ pub fn check_root(config: &Config, allowed: bool) -> Result<(), String> {
     }
 }
 
-fn bind(pool: &Pool, inherited: &mut Vec<InheritedSocket>) -> Result<Bound, String> {
-    let listen = &pool.listen;
+fn bind(pool: &Pool, listen: &Listen, inherited: &mut Vec<InheritedSocket>) -> Result<Bound, String> {
     let failed = |e: std::io::Error| cannot_bind(listen, &e);
     let addresses = match &listen.address {
-        ListenAddress::Unix(path) => return bind_unix(path, pool, inherited),
+        ListenAddress::Unix(path) => return bind_unix(path, pool, listen, inherited),
         ListenAddress::Tcp { host: None, port } => {
             vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()]
         }
@@ -141,11 +174,17 @@ fn bind(pool: &Pool, inherited: &mut Vec<InheritedSocket>) -> Result<Bound, Stri
     Err(failed(last))
 }
 
+/// Logs what was inherited, in PHP-FPM's words.
+pub fn announce(inherited: &[InheritedSocket]) {
+    for socket in inherited {
+        log::notice!("using inherited socket fd={}, \"{}\"", socket.socket.as_raw_fd(), socket.key.display());
+    }
+}
+
 /// The inherited socket of this key.
 fn adopt(key: &OsStr, inherited: &mut Vec<InheritedSocket>) -> Option<Bound> {
     let at = inherited.iter().position(|socket| socket.key == key)?;
     let socket = inherited.swap_remove(at);
-    log::notice!("using inherited socket fd={}, \"{}\"", socket.socket.as_raw_fd(), socket.key.display());
     Some(Bound { socket, inherited: true })
 }
 
@@ -176,8 +215,7 @@ fn bind_tcp(address: SocketAddr) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-fn bind_unix(path: &Path, pool: &Pool, inherited: &mut Vec<InheritedSocket>) -> Result<Bound, String> {
-    let listen = &pool.listen;
+fn bind_unix(path: &Path, pool: &Pool, listen: &Listen, inherited: &mut Vec<InheritedSocket>) -> Result<Bound, String> {
     let in_pool = |e: String| format!("[pool {}] {e}", pool.name);
     let access = Access::of(pool).map_err(in_pool)?;
     if let Some(bound) = adopt(path.as_os_str(), inherited) {
@@ -203,7 +241,7 @@ fn bind_unix(path: &Path, pool: &Pool, inherited: &mut Vec<InheritedSocket>) -> 
 
 /// Removes the socket files at the end.
 pub fn remove_files(pools: &[PoolSocket]) {
-    let ours = pools.iter().map(|pool| &pool.bound.socket).filter(|socket| !socket.activated);
+    let ours = pools.iter().flat_map(|pool| pool.bound.sockets()).filter(|socket| !socket.activated);
     ours.for_each(|socket| remove_file(&socket.key));
 }
 

@@ -1,5 +1,6 @@
 //! What can be seen of the server from outside.
 
+pub mod access;
 pub mod log;
 pub mod status;
 pub mod title;

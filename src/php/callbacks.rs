@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 
 use super::ffi;
+use super::logged::Logged;
 use super::request::Running;
 use super::thread::PhpThread;
 use crate::observe::log::{self, Level};
@@ -82,7 +83,7 @@ extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request 
         };
         thread.served += 1;
         thread.slot.set_running(Some(request.clone()));
-        let running = Running::new(request, &pool.paths, std::mem::take(&mut thread.buffer));
+        let running = Running::new(request, pool.clone(), std::mem::take(&mut thread.buffer));
         thread.running = Some(running);
         // SAFETY: made above, and the C side does not have it yet.
         unsafe { running.as_ref() }.show(thread.slot.row());
@@ -100,13 +101,39 @@ extern "C" fn ftm_rs_request_user(slot: *mut c_void, user: *const c_char) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn ftm_rs_script_ended(slot: *mut c_void, memory_peak: usize) {
-    fence((), || {
+extern "C" fn ftm_rs_script_ended(slot: *mut c_void, memory_peak: usize, status: i32) -> bool {
+    fence(false, || {
         // SAFETY: C passes on what it was given.
         let thread = unsafe { thread(slot) };
         let memory = memory_peak as u64;
         thread.slot.row().script_ended(memory);
         thread.pool.dispatcher.figures().note_memory(memory);
+        thread.logged = thread.pool.access.as_ref().map(|_| Logged::new(status));
+        thread.pool.access.as_ref().is_some_and(|access| access.headers().next().is_some())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_response_header(slot: *mut c_void, header: *const c_char, len: usize) {
+    fence((), || {
+        // SAFETY: C passes on what it was given, and a header with its length.
+        let (thread, header) = unsafe { (thread(slot), bytes(header, len)) };
+        if let (Some(logged), Some(access)) = (&mut thread.logged, &thread.pool.access) {
+            logged.note_header(access, header);
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_log_access(slot: *mut c_void) {
+    fence((), || {
+        // SAFETY: C passes on what it was given.
+        let thread = unsafe { thread(slot) };
+        if let (Some(logged), Some(access), Some(running)) = (thread.logged.take(), &thread.pool.access, thread.running)
+        {
+            // SAFETY: it lives until ftm_rs_request_done(), and callbacks do not nest.
+            logged.write(access, thread.slot.row(), unsafe { running.as_ref() });
+        }
     });
 }
 
@@ -121,6 +148,7 @@ extern "C" fn ftm_rs_request_done(slot: *mut c_void, request: *const ffi::ftm_re
             thread.buffer = unsafe { Running::end(running) };
             thread.slot.set_running(None);
             thread.slot.row().end();
+            thread.pool.output.request_ended();
         }
     });
 }
@@ -185,17 +213,35 @@ extern "C" fn ftm_rs_read_body(
     })
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn ftm_rs_log(level: ffi::ftm_level, message: *const c_char, len: usize) {
-    let level = match level {
+fn level_of(level: ffi::ftm_level) -> Level {
+    match level {
         ffi::ftm_level_FTM_DEBUG => Level::Debug,
         ffi::ftm_level_FTM_NOTICE => Level::Notice,
         ffi::ftm_level_FTM_WARNING => Level::Warning,
         ffi::ftm_level_FTM_ERROR => Level::Error,
         _ => Level::Alert,
-    };
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_log(level: ffi::ftm_level, message: *const c_char, len: usize) {
     // SAFETY: C passes a message with its length.
-    fence((), || log::write(level, &String::from_utf8_lossy(unsafe { bytes(message, len) })));
+    fence((), || log::write(level_of(level), &String::from_utf8_lossy(unsafe { bytes(message, len) })));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_message(
+    request: *const ffi::ftm_request,
+    level: ffi::ftm_level,
+    message: *const c_char,
+    len: usize,
+    php: bool,
+) {
+    fence((), || {
+        // SAFETY: C passes the current request, and a message with its length.
+        let (running, message) = unsafe { (running(request), bytes(message, len)) };
+        running.log(level_of(level), &String::from_utf8_lossy(message), php);
+    });
 }
 
 #[unsafe(no_mangle)]

@@ -72,8 +72,25 @@ impl Engine {
             || value.iter().find(|b| **b != b'0').is_some_and(u8::is_ascii_digit)
     }
 
-    /// PHP_VERSION, such as 8.2.32.
-    pub fn php_version(&self) -> String {
+    /// Whether a module or Zend extension that calls itself so, in lower case, is loaded.
+    pub fn has_extension(&self, name: &CStr) -> bool {
+        // SAFETY: the engine is started and this is its thread; `name` is NUL-terminated.
+        unsafe { ffi::ftm_has_extension(name.as_ptr()) }
+    }
+
+    /// The ini files that were read, in order.
+    pub fn ini_files(&self) -> Vec<PathBuf> {
+        // SAFETY: the engine is started.
+        let files = unsafe { [ffi::ftm_ini_file(), ffi::ftm_ini_scanned()] };
+        let files = files.into_iter().filter(|text| !text.is_null());
+        // SAFETY: PHP's strings are NUL-terminated and live as long as the engine.
+        let texts = files.map(|text| unsafe { CStr::from_ptr(text) }.to_bytes());
+        let paths = texts.flat_map(|text| text.split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+        paths.filter(|path| !path.is_empty()).map(|path| PathBuf::from(OsStr::from_bytes(path))).collect()
+    }
+
+    /// PHP_VERSION, such as 8.2.32. The engine need not be started for it.
+    pub fn php_version() -> String {
         // SAFETY: returns a constant.
         unsafe { CStr::from_ptr(ffi::ftm_php_version()) }.to_string_lossy().into_owned()
     }

@@ -4,10 +4,13 @@
 mod callbacks;
 mod engine;
 pub mod ffi;
+mod logged;
 mod request;
 mod script_path;
 mod thread;
+mod unsafe_extensions;
 
 pub use engine::{Engine, EngineSettings};
 pub use script_path::{PathSettings, request_uri};
 pub use thread::{PhpPool, ThreadEnd, spawn};
+pub use unsafe_extensions::unsafe_extensions;

@@ -5,9 +5,12 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use ftm_fastcgi::Params;
+use nix::unistd::gettid;
 
 use super::ffi;
-use super::script_path::{PathSettings, ScriptPath};
+use super::script_path::ScriptPath;
+use super::thread::PhpPool;
+use crate::observe::log::Level;
 use crate::pool::{Row, Shown};
 use crate::server::{Gone, Request};
 
@@ -17,17 +20,12 @@ const RESPONSE_BUFFER: usize = 32 * 1024;
 /// Messages for STDERR are gathered up to this many bytes.
 const MESSAGE_BUFFER: usize = 8 * 1024;
 
-/// The lengths at which PHP-FPM cuts what its scoreboard shows, in bytes.
-const SHOWN_METHOD: usize = 15;
-const SHOWN_URI: usize = 127;
-const SHOWN_QUERY: usize = 511;
-const SHOWN_SCRIPT: usize = 255;
-
 /// A request under way, at a fixed address: the C side holds pointers into it. What `view` points to lives in the fields
 /// with an underscore, which are not touched until the end.
 pub struct Running {
     view: ffi::ftm_request,
     request: Arc<Request>,
+    pool: Arc<PhpPool>,
     output: Vec<u8>,
     /// Messages for STDERR that have not been sent.
     messages: Vec<u8>,
@@ -38,9 +36,9 @@ pub struct Running {
 
 impl Running {
     /// Makes the request ready for the C side. `output` is an empty buffer to use.
-    pub fn new(request: Arc<Request>, paths: &PathSettings, output: Vec<u8>) -> NonNull<Running> {
+    pub fn new(request: Arc<Request>, pool: Arc<PhpPool>, output: Vec<u8>) -> NonNull<Running> {
         let mut params = request.take_params();
-        let path = ScriptPath::resolve(&mut params, paths);
+        let path = ScriptPath::resolve(&mut params, &pool.paths);
         let list = param_list(&params, request.role().as_str());
         let view = ffi::ftm_request {
             rust: ptr::null_mut(),
@@ -60,6 +58,7 @@ impl Running {
         let running = Box::new(Running {
             view,
             request,
+            pool,
             output,
             messages: Vec::new(),
             _params: params,
@@ -83,6 +82,17 @@ impl Running {
         &self.request
     }
 
+    /// Logs a message about this request; `php`: of PHP itself.
+    pub fn log(&self, level: Level, message: &str, php: bool) {
+        self.pool.output.message(gettid().as_raw().into(), level, message, php);
+    }
+
+    /// The value of a parameter, after the path fix-ups, FCGI_ROLE among them.
+    pub fn param(&self, name: &[u8]) -> Option<&[u8]> {
+        let role = || (name == b"FCGI_ROLE").then(|| self.request.role().as_str().as_bytes());
+        self._params.get(name).or_else(role)
+    }
+
     /// The request is over in every respect. Returns the buffer, for the next one.
     ///
     /// # Safety
@@ -98,17 +108,12 @@ impl Running {
     /// Writes what the scoreboard shows of the request.
     pub fn show(&self, row: &Row) {
         row.begin(self.request.begun(), |shown: &mut Shown| {
-            let params = &self._params;
-            let put = |field: &mut Vec<u8>, value: Option<&[u8]>, max: usize| {
-                let value = value.unwrap_or_default();
-                field.clear();
-                field.extend_from_slice(&value[..value.len().min(max)]);
-            };
-            put(&mut shown.method, params.get(b"REQUEST_METHOD"), SHOWN_METHOD);
-            put(&mut shown.uri, self._path.script_name.as_deref().map(|name| name.to_bytes()), SHOWN_URI);
-            put(&mut shown.query, params.get(b"QUERY_STRING"), SHOWN_QUERY);
-            put(&mut shown.user, None, 0); // found out when PHP reads HTTP_AUTHORIZATION
-            put(&mut shown.script, self._path.script.as_deref().map(|path| path.to_bytes()), SHOWN_SCRIPT);
+            shown.set(
+                self.param(b"REQUEST_METHOD"),
+                self._path.script_name.as_deref().map(|name| name.to_bytes()),
+                self.param(b"QUERY_STRING"),
+                self._path.script.as_deref().map(|path| path.to_bytes()),
+            );
             shown.content_length = self.view.content_length.max(0);
         });
     }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::ffi;
+use super::logged::Logged;
 use super::request::Running;
 use super::script_path::PathSettings;
-use crate::pool::{Backlog, Dispatcher, PoolInfo, Slot};
+use crate::observe::access::AccessLog;
+use crate::pool::{Backlog, Dispatcher, PoolInfo, Slot, WorkerOutput};
 
 /// What all PHP threads of a pool have in common.
 pub struct PhpPool {
@@ -24,6 +26,10 @@ pub struct PhpPool {
     pub info: PoolInfo,
     /// Connections that wait in the kernel.
     pub backlog: Backlog,
+    /// What becomes of what workers say.
+    pub output: WorkerOutput,
+    /// `access.log`.
+    pub access: Option<AccessLog>,
 }
 
 /// Why a thread ended.
@@ -42,6 +48,8 @@ pub(super) struct PhpThread {
     pub(super) running: Option<NonNull<Running>>,
     /// The response buffer, kept from request to request.
     pub(super) buffer: Vec<u8>,
+    /// What the access log tells of the request under way, once its script has ended.
+    pub(super) logged: Option<Logged>,
     /// It has asked for a request.
     pub(super) asked: bool,
     /// Requests that this thread has served.
@@ -71,7 +79,15 @@ pub fn spawn(
 ) -> std::io::Result<JoinHandle<()>> {
     let builder = thread::Builder::new().name(format!("php {}", slot.index())).stack_size(pool.stack_size);
     builder.spawn(move || {
-        let mut this = Box::new(PhpThread { pool, slot, running: None, buffer: Vec::new(), asked: false, served: 0 });
+        let mut this = Box::new(PhpThread {
+            pool,
+            slot,
+            running: None,
+            buffer: Vec::new(),
+            logged: None,
+            asked: false,
+            served: 0,
+        });
         let context: *mut PhpThread = &mut *this;
         // SAFETY: the engine is started (a PhpPool is only made then), this thread is new and ends after this call, and
         // the context outlives it.

@@ -172,7 +172,6 @@ impl Dispatcher {
             }
             None => {
                 state.queue.push_back(Queued { request, since: Instant::now() });
-                self.figures.note_queue(state.queue.len());
                 if self.elastic {
                     self.wanted.notify_one();
                 }

@@ -23,16 +23,18 @@ mod slot;
 mod status;
 mod threads;
 mod waits;
+mod worker_output;
 
 pub use backlog::Backlog;
 pub use dispatch::Dispatcher;
 pub use files::PoolFiles;
 pub use pages::Pages;
 pub use privileges::{Identity, find_group, find_user};
-pub use process::{PoolStart, run};
+pub use process::{PoolStart, engine_settings, run};
 #[cfg(test)]
-pub use row::{Cpu, State};
-pub use row::{Row, Shown, View};
+pub use row::State;
+pub use row::{Cpu, Row, Shown, View};
 pub use slot::Slot;
 pub use status::{PoolInfo, status, status_slot};
 pub use waits::Waits;
+pub use worker_output::{END_OF_REQUEST, WorkerOutput};

@@ -10,10 +10,15 @@ use std::sync::Arc;
 
 use ftm_config::Pool;
 use ftm_fastcgi::Params;
+use nix::unistd::{getpid, getppid};
 
+use super::row::{Cpu, Shown};
 use super::status::{self, Asker};
+use crate::observe::access::{Entry, header_value};
+use crate::observe::log;
 use crate::observe::status::{Keys, Query, render};
 use crate::php::{Engine, PathSettings, PhpPool, request_uri};
+use crate::server::Request;
 
 const NO_CACHE: [&str; 2] =
     ["Expires: Thu, 01 Jan 1970 00:00:00 GMT", "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"];
@@ -26,6 +31,7 @@ pub struct Pages {
     paths: PathSettings,
     keys: Keys,
     headers: Headers,
+    asker: Asker,
 }
 
 /// A page that a request asks for.
@@ -41,15 +47,23 @@ enum Kind {
 }
 
 impl Pages {
-    /// The pages that `config` names.
-    pub fn new(pool: Arc<PhpPool>, config: &Pool, engine: &Engine) -> Pages {
+    /// The pages that `config` names, for those who ask at `listen` or, as `asker` says, at `pm.status_listen`.
+    pub fn new(pool: Arc<PhpPool>, config: &Pool, engine: &Engine, asker: Asker) -> Pages {
         Pages {
+            asker,
             status_path: config.status_path.clone(),
             ping: config.ping.as_ref().map(|ping| (ping.path.clone(), ping.response.as_bytes().to_vec())),
             paths: pool.paths.clone(),
             keys: if engine.php_version_id() >= 80400 { Keys::Whole } else { Keys::Beginnings },
             headers: Headers::of(engine),
             pool,
+        }
+    }
+
+    /// A request has begun. Those at `pm.status_listen` are not the pool's own.
+    pub fn count_request(&self) {
+        if self.asker == Asker::StatusPage {
+            self.pool.dispatcher.figures().count_request();
         }
     }
 
@@ -85,13 +99,49 @@ impl Pages {
                 self.headers.block(&[NO_CACHE[0], NO_CACHE[1], default])
             }
             (Kind::Status(query), false) => {
-                let snapshot = status::snapshot(&self.pool, Asker::StatusPage, query.full);
+                let snapshot = status::snapshot(&self.pool, self.asker, query.full);
                 let content_type = self.headers.content_type(query.format.media_type());
                 let mut page = self.headers.block(&[NO_CACHE[0], NO_CACHE[1], &content_type]);
                 page.extend_from_slice(&render(&snapshot, *query));
                 page
             }
         }
+    }
+
+    /// Writes the line of a request that no PHP thread has run to the access log. `status` is a CGI status such as `200 OK`,
+    /// `response` what was answered.
+    pub fn log(&self, request: &Request, params: &Params, status: &str, response: &[u8]) {
+        let Some(access) = self.pool.access.as_ref().filter(|_| self.asker == Asker::StatusPage) else { return };
+        let mut shown = Shown::default();
+        let uri = request_uri(params, &self.paths);
+        shown.set(params.get(b"REQUEST_METHOD"), uri.as_deref(), params.get(b"QUERY_STRING"), None);
+        shown.content_length = request.content_length().map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        let (now, took) = (log::now(), request.begun().elapsed());
+        access.write(&Entry {
+            shown: &shown,
+            status: status.split(' ').next().and_then(|code| code.parse().ok()).unwrap_or(0),
+            duration: took,
+            cpu: Cpu::default(),
+            memory: 0,
+            began: now - i64::try_from(took.as_secs()).unwrap_or(0),
+            now,
+            peer: request.peer(),
+            pid: getpid().as_raw().into(),
+            parent: getppid().as_raw().into(),
+            // Of a page PHP-FPM finds no script, as a rule, and forgets its name then.
+            param: &|name| match name {
+                b"SCRIPT_FILENAME" => None,
+                b"FCGI_ROLE" => Some(request.role().as_str().as_bytes()),
+                _ => params.get(name),
+            },
+            header: &|name| {
+                response
+                    .split(|&b| b == b'\n')
+                    .map(<[u8]>::trim_ascii_end)
+                    .take_while(|line| !line.is_empty())
+                    .find_map(|line| header_value(line, name))
+            },
+        });
     }
 
     /// Takes the present length of the queue into its maximum.
@@ -117,7 +167,7 @@ impl Headers {
             Some(charset) if is_text(&mime) => format!("Content-type: {mime}; charset={charset}"),
             _ => format!("Content-type: {mime}"),
         });
-        let powered_by = engine.ini_bool(c"expose_php").then(|| format!("X-Powered-By: PHP/{}", engine.php_version()));
+        let powered_by = engine.ini_bool(c"expose_php").then(|| format!("X-Powered-By: PHP/{}", Engine::php_version()));
         Headers { nph: engine.ini_bool(c"cgi.nph"), powered_by, charset, default_type }
     }
 

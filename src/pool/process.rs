@@ -1,6 +1,7 @@
 //! The life of a pool process, from the fork to its exit.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use ftm_config::{ExecutionClock, Pool, ProcessManager};
 use ftm_fastcgi::Limits;
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::getpid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
 use tokio::task::JoinHandle;
@@ -25,9 +27,13 @@ use super::pages::Pages;
 use super::privileges::{self, Identity};
 use super::sizing::Sizing;
 use super::slot::Slot;
-use super::status::{self, PoolInfo};
+use super::status::{self, Asker, PoolInfo};
 use super::threads::{Ended, Threads};
-use crate::observe::log;
+use super::worker_output::WorkerOutput;
+use crate::check;
+use crate::observe::access::AccessLog;
+use crate::observe::log::Level;
+use crate::observe::{log, reason};
 use crate::php::{Engine, EngineSettings, PathSettings, PhpPool};
 use crate::server::{
     AllowedClients, ConnectionSettings, Connections, Gate, OpenConnections, WireLimits, accept_loop, accept_rest, give,
@@ -43,6 +49,8 @@ pub struct PoolStart<'a> {
     pub pool: &'a Pool,
     /// Its listening socket, non-blocking.
     pub listener: OwnedFd,
+    /// That of `pm.status_listen`.
+    pub status: Option<OwnedFd>,
     /// Its log files.
     pub files: PoolFiles,
     /// The channel to the master.
@@ -53,16 +61,16 @@ pub struct PoolStart<'a> {
     pub engine: EngineSettings,
 }
 
+/// A listening socket, and the pages that are answered there.
+type Door = (Arc<OwnedFd>, Pages);
+
 /// Runs the pool; returns the exit code of the process, or why it cannot run.
 pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
-    let PoolStart { pool, listener, files, control, figures, engine } = start;
-    let engine = Engine::start(&EngineSettings {
-        values: pool.php_values.clone(),
-        limit_extensions: pool.limit_extensions.clone(),
-        wall_clock: pool.max_execution_clock == ExecutionClock::Wall,
-        directory: confinement::directory(pool),
-        ..engine
-    })?;
+    let PoolStart { pool, listener, status, files, control, figures, engine } = start;
+    let engine = Engine::start(&engine_settings(pool, engine))?;
+    check::warn_of_unsafe_extensions(&pool.name, &engine);
+    let output = WorkerOutput::new(pool);
+    output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;
     let identity = Identity::of(pool)?;
     // Out of reach in another root.
     let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
@@ -80,8 +88,12 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         paths: path_settings(&engine),
         info: pool_info(pool, &engine),
         backlog: Backlog::new(Arc::downgrade(&listener)),
+        output,
+        access: pool.access.as_ref().zip(files.access).map(|(access, file)| AccessLog::new(&pool.name, access, file)),
     });
-    let pages = Pages::new(php_pool.clone(), pool, &engine);
+    let pages = |asker| Pages::new(php_pool.clone(), pool, &engine, asker);
+    let status = status.map(|socket| (Arc::new(socket), pages(Asker::StatusListen)));
+    let doors: Vec<Door> = [(listener, pages(Asker::StatusPage))].into_iter().chain(status).collect();
     status::publish(php_pool.clone());
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,12 +102,24 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
     let settings = connection_settings(pool, &engine);
     let local = tokio::task::LocalSet::new();
-    let clients = AllowedClients::of(&pool.listen);
-    local.block_on(&runtime, serve(php_pool, sizing, listener, Gate::new(clients), control, settings, pages))?;
+    let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
+    let clients = AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, false));
+    local.block_on(&runtime, serve(php_pool, sizing, doors, Gate::new(clients), control, settings))?;
     drop(local);
     runtime.shutdown_background();
     engine.stop();
     Ok(0)
+}
+
+/// How the pool starts PHP; `engine` is what the command line says.
+pub fn engine_settings(pool: &Pool, engine: EngineSettings) -> EngineSettings {
+    EngineSettings {
+        values: pool.php_values.clone(),
+        limit_extensions: pool.limit_extensions.clone(),
+        wall_clock: pool.max_execution_clock == ExecutionClock::Wall,
+        directory: confinement::directory(pool),
+        ..engine
+    }
 }
 
 fn somaxconn() -> usize {
@@ -138,6 +162,14 @@ fn connection_settings(pool: &Pool, engine: &Engine) -> ConnectionSettings {
     }
 }
 
+/// Writes to these files from now on.
+fn reopen(pool: &PhpPool, error_log: Option<File>, files: PoolFiles) {
+    error_log.into_iter().for_each(log::reopen);
+    if let (Some(log), Some(file)) = (&pool.access, files.access) {
+        log.reopen(file);
+    }
+}
+
 /// Sends idle connections to `channel` from now on.
 fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
     let (successor, idle) = mpsc::unbounded_channel();
@@ -148,11 +180,10 @@ fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
 async fn serve(
     pool: Arc<PhpPool>,
     sizing: Sizing,
-    listener: Arc<OwnedFd>,
+    doors: Vec<Door>,
     gate: Gate,
     control: PoolEnd,
     settings: ConnectionSettings,
-    pages: Pages,
 ) -> Result<(), String> {
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
@@ -162,16 +193,22 @@ async fn serve(
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
     let orders = control.watched().map_err(|e| format!("cannot watch the master: {e}"))?;
 
-    let threads = Threads::new(pool, sizing, ended);
+    let threads = Threads::new(pool.clone(), sizing, ended);
     threads.start()?;
     let mut tick = tokio::time::interval(MAINTENANCE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let open = Rc::new(OpenConnections::default());
-    let connections = Connections::new(settings, dispatcher.clone(), pages, stopped, open.clone());
     let gate = Rc::new(gate);
-    let accept = accept_loop(listener.clone(), gate.clone(), connections.clone(), dispatcher.clone());
-    let accepting = tokio::task::spawn_local(accept);
-    let mut listener = Some(listener);
+    let mut entrances = Vec::new();
+    for (at, (socket, pages)) in doors.into_iter().enumerate() {
+        let connections = Connections::new(settings.clone(), dispatcher.clone(), pages, stopped.clone(), open.clone());
+        // Only the first is for the pool's own requests: the others' must not wait for those.
+        let queue = (at == 0).then(|| dispatcher.clone());
+        let accept = accept_loop(socket.clone(), gate.clone(), connections.clone(), queue);
+        entrances.push((socket, connections, tokio::task::spawn_local(accept)));
+    }
+    drop(stopped);
+    let connections = entrances[0].1.clone();
     orders.say_ready();
 
     let (mut finishing, mut master_gone, mut giving) = (false, false, None);
@@ -185,7 +222,7 @@ async fn serve(
             () = dispatcher.work_waits() => threads.grow(),
             _ = tick.tick() => threads.tick(),
             order = orders.next(), if !master_gone => match order {
-                Order::Reopen { error_log, files: _ } => error_log.into_iter().for_each(log::reopen),
+                Order::Reopen { error_log, files } => reopen(&pool, error_log, files),
                 Order::TakeOver(channel) => {
                     drop(tokio::task::spawn_local(take(channel, gate.clone(), connections.clone())));
                 }
@@ -200,9 +237,11 @@ async fn serve(
             },
         }
         if finishing && !was_finishing {
-            accepting.abort();
-            if let Some(listener) = listener.take().filter(|_| giving.is_none()) {
-                accept_rest(&listener, &gate, &connections);
+            for (socket, connections, accepting) in entrances.drain(..) {
+                accepting.abort();
+                if giving.is_none() {
+                    accept_rest(&socket, &gate, &connections);
+                }
             }
             let _ = stop.send(true); // fails only without any connection
         }

@@ -7,8 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-/// The length at which PHP-FPM cuts the user, in bytes.
+/// The lengths at which PHP-FPM cuts what its scoreboard shows, in bytes.
+const SHOWN_METHOD: usize = 15;
+const SHOWN_URI: usize = 127;
+const SHOWN_QUERY: usize = 511;
 const SHOWN_USER: usize = 31;
+const SHOWN_SCRIPT: usize = 255;
 
 /// What a thread is doing. The names shown are PHP-FPM's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +77,22 @@ pub struct Shown {
     pub script: Vec<u8>,
     /// CONTENT_LENGTH, 0 where unknown.
     pub content_length: i64,
+}
+
+impl Shown {
+    /// Shows a request; nobody has logged in yet. Each is cut to what PHP-FPM shows.
+    pub fn set(&mut self, method: Option<&[u8]>, uri: Option<&[u8]>, query: Option<&[u8]>, script: Option<&[u8]>) {
+        let put = |field: &mut Vec<u8>, value: Option<&[u8]>, max: usize| {
+            let value = value.unwrap_or_default();
+            field.clear();
+            field.extend_from_slice(&value[..value.len().min(max)]);
+        };
+        put(&mut self.method, method, SHOWN_METHOD);
+        put(&mut self.uri, uri, SHOWN_URI);
+        put(&mut self.query, query, SHOWN_QUERY);
+        put(&mut self.user, None, SHOWN_USER);
+        put(&mut self.script, script, SHOWN_SCRIPT);
+    }
 }
 
 /// A copy of the row at one moment.
@@ -188,6 +208,11 @@ impl Row {
         }
         data.began = None;
         data.view.state = State::Idle;
+    }
+
+    /// A look at the row, without a copy.
+    pub fn look<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&self.lock().view)
     }
 
     /// The row as it is now; `None` while the slot has no thread.

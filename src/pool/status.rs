@@ -29,6 +29,8 @@ pub struct PoolInfo {
 pub enum Asker {
     /// The status page, whose request occupies no thread.
     StatusPage,
+    /// The status page at `pm.status_listen`: PHP-FPM has processes of their own for it, which do not count.
+    StatusListen,
     /// A script, whose thread is counted anyway.
     Script,
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::figures::OwnFigures;
 use super::sizing::{Counts, Decision, Sizing};
+use super::status;
 use crate::observe::log;
 use crate::php::{self, PhpPool, ThreadEnd};
 
@@ -84,8 +85,9 @@ impl Threads {
             let decision = self.sizing.borrow_mut().tick(counts);
             self.carry_out(decision);
         }
-        let counts = self.counts();
-        self.figures.show(counts.idle, counts.threads - counts.idle);
+        // As PHP-FPM, which looks at the queue once a second: a request that waits for an instant is none that waits.
+        let load = status::load(&self.pool).0;
+        self.figures.show(load.idle, load.threads - load.idle);
     }
 
     fn counts(&self) -> Counts {

@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use ftm_config::{Listen, ListenAddress};
 use socket2::SockRef;
 
-use crate::observe::log;
-
 /// So many refusals in this time are logged one by one, further ones as a number: nobody who is refused shall fill a disk.
 const REFUSALS_LOGGED: u32 = 100;
 const REFUSALS_INTERVAL: Duration = Duration::from_secs(10);
@@ -21,21 +19,27 @@ pub struct AllowedClients {
     wrong: Cell<Option<Vec<String>>>,
     since: Cell<Instant>,
     refused: Cell<u32>,
+    /// Logs an error.
+    log: Box<dyn Fn(&str)>,
 }
 
 impl AllowedClients {
     /// Those that the configuration names; where nothing that is named is an address, everybody is refused. `None`:
     /// everybody may connect, as to every socket file, which has an owner and a mode.
-    pub fn of(listen: &Listen) -> Option<AllowedClients> {
+    pub fn of(listen: &Listen, log: impl Fn(&str) + 'static) -> Option<AllowedClients> {
         let clients =
             listen.allowed_clients.as_ref().filter(|_| matches!(listen.address, ListenAddress::Tcp { .. }))?;
-        Some(AllowedClients::new(&clients.addresses, clients.wrong.clone()))
+        Some(AllowedClients::new(&clients.addresses, clients.wrong.clone(), Box::new(log)))
     }
 
-    fn new(addresses: &[IpAddr], wrong: Vec<String>) -> AllowedClients {
+    fn new(addresses: &[IpAddr], wrong: Vec<String>, log: Box<dyn Fn(&str)>) -> AllowedClients {
         let addresses = addresses.iter().map(IpAddr::to_canonical).collect();
         let wrong = Cell::new(Some(wrong));
-        AllowedClients { addresses, wrong, since: Cell::new(Instant::now()), refused: Cell::new(0) }
+        AllowedClients { addresses, wrong, since: Cell::new(Instant::now()), refused: Cell::new(0), log }
+    }
+
+    fn say(&self, text: &str) {
+        (self.log)(text);
     }
 
     /// Logs what is no address, once: with the first connection, so that it stands behind the lines of the start and before
@@ -43,10 +47,10 @@ impl AllowedClients {
     fn report(&self) {
         let Some(wrong) = self.wrong.take() else { return };
         for name in wrong {
-            log::error!("Wrong IP address '{name}' in listen.allowed_clients");
+            self.say(&format!("Wrong IP address '{name}' in listen.allowed_clients"));
         }
         if self.addresses.is_empty() {
-            log::error!("There are no allowed addresses");
+            self.say("There are no allowed addresses");
         }
     }
 
@@ -71,14 +75,14 @@ impl AllowedClients {
     fn complain(&self, peer: IpAddr) {
         if self.since.get().elapsed() >= REFUSALS_INTERVAL {
             if let unlogged @ 1.. = self.refused.get().saturating_sub(REFUSALS_LOGGED) {
-                log::error!("Connection disallowed: {unlogged} further connections have been dropped.");
+                self.say(&format!("Connection disallowed: {unlogged} further connections have been dropped."));
             }
             self.since.set(Instant::now());
             self.refused.set(0);
         }
         self.refused.set(self.refused.get().saturating_add(1));
         if self.refused.get() <= REFUSALS_LOGGED {
-            log::error!("Connection disallowed: IP address '{peer}' has been dropped.");
+            self.say(&format!("Connection disallowed: IP address '{peer}' has been dropped."));
         }
     }
 }
@@ -90,7 +94,11 @@ mod tests {
     #[test]
     fn addresses_are_compared_whole_and_in_either_form() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let clients = AllowedClients::new(&[ip("192.0.2.1"), ip("2001:db8::1"), ip("::ffff:192.0.2.9")], Vec::new());
+        let clients = AllowedClients::new(
+            &[ip("192.0.2.1"), ip("2001:db8::1"), ip("::ffff:192.0.2.9")],
+            Vec::new(),
+            Box::new(|_| ()),
+        );
         for (peer, allowed) in [
             ("192.0.2.1", true),
             ("::ffff:192.0.2.1", true),
@@ -107,6 +115,9 @@ mod tests {
         ] {
             assert_eq!(clients.allows(ip(peer)), allowed, "{peer}");
         }
-        assert!(!AllowedClients::new(&[], Vec::new()).allows(ip("127.0.0.1")), "nobody named, nobody in");
+        assert!(
+            !AllowedClients::new(&[], Vec::new(), Box::new(|_| ())).allows(ip("127.0.0.1")),
+            "nobody named, nobody in"
+        );
     }
 }

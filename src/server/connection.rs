@@ -347,13 +347,13 @@ impl Connection {
         match event {
             Event::Begin { id, role, keep_conn } => {
                 self.wire.begin();
-                self.shared.dispatcher.figures().count_request();
+                self.shared.pages.count_request();
                 self.entries.push(Entry { id, role, keep_conn, begun: Instant::now(), stage: Stage::Params });
             }
             Event::Params { id, params } => self.params_complete(id, params),
             Event::ParamsTooLarge { id } => self.refuse_params(id),
             Event::Stdin { id, data } => self.with_body(id, |request| request.body().push(data)),
-            Event::StdinEnd { id } => self.with_body(id, |request| request.body().end_of_stream()),
+            Event::StdinEnd { id } => self.with_body(id, Request::end_of_stream),
             Event::Abort { id } => self.abort(id),
             Event::Reply { bytes, close } => {
                 // A peer that has gone does not need the reply.
@@ -377,9 +377,11 @@ impl Connection {
         if let Some(page) = page {
             // Whatever body it has is dropped as it comes. A client that leaves answers unread gets no more of them.
             if wire.congested() {
-                request.refuse("503 Service Unavailable");
+                refuse(&shared.pages, &request, "503 Service Unavailable");
             } else {
-                request.reply(&shared.pages.render(&page));
+                let response = shared.pages.render(&page);
+                shared.pages.log(&request, &request.take_params(), "200 OK", &response);
+                request.reply(&response);
             }
             entry.stage = Stage::Dispatched(request);
             return self.forget_finished();
@@ -411,7 +413,7 @@ impl Connection {
     /// Hands a buffering request over once its body is complete, or too large to be buffered whole.
     fn dispatch_if_ready(&mut self, id: u16, now: bool) {
         let limit = self.shared.settings.body_buffer;
-        let dispatcher = self.shared.dispatcher.clone();
+        let shared = self.shared.clone();
         let Some(entry) = self.entry(id) else { return };
         let Stage::Buffering(request) = &entry.stage else { return };
         let request = request.clone();
@@ -422,10 +424,10 @@ impl Connection {
                     "a request body broke off after {}{announced} bytes: refused with 400",
                     request.body().received()
                 );
-                request.refuse("400 Bad Request");
+                refuse(&shared.pages, &request, "400 Bad Request");
             }
-            Some(_) => dispatcher.submit(request.clone()),
-            None if now || request.body().buffered() >= limit => dispatcher.submit(request.clone()),
+            Some(_) => shared.dispatcher.submit(request.clone()),
+            None if now || request.body().buffered() >= limit => shared.dispatcher.submit(request.clone()),
             None => return,
         }
         entry.stage = Stage::Dispatched(request);
@@ -486,7 +488,7 @@ impl Connection {
         let due = |entry: &Entry| self.entry_deadline(entry).is_some_and(|deadline| deadline <= now);
         let late: Vec<u16> = self.entries.iter().filter(|entry| due(entry)).map(|entry| entry.id).collect();
         for id in late {
-            let wire = self.wire.clone();
+            let (wire, shared) = (self.wire.clone(), self.shared.clone());
             let Some(entry) = self.entry(id) else { continue };
             match &entry.stage {
                 Stage::Params => {
@@ -501,7 +503,7 @@ impl Connection {
                         "a request body did not arrive within max_input_time ({} bytes did): refused with 408",
                         request.body().received()
                     );
-                    request.refuse("408 Request Timeout");
+                    refuse(&shared.pages, request, "408 Request Timeout");
                 }
                 Stage::Dispatched(request) => request.body().end(BodyEnd::TimedOut),
             }
@@ -517,6 +519,12 @@ impl Connection {
             }
         }
     }
+}
+
+/// Answers a request that no PHP thread is to run, and logs that.
+fn refuse(pages: &Pages, request: &Request, status: &str) {
+    pages.log(request, &request.take_params(), status, b"");
+    request.refuse(status);
 }
 
 /// See [`Connection::held`].

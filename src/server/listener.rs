@@ -55,13 +55,13 @@ impl Gate {
     }
 }
 
-/// Accepts connections until it is dropped, and the listening socket with it. While the queue of the dispatcher is full, or
-/// descriptors run short, connections wait in the kernel's backlog.
+/// Accepts connections until it is dropped. While the queue of the dispatcher, if there is one, is full, or descriptors run
+/// short, connections wait in the kernel's backlog.
 pub async fn accept_loop(
     socket: Arc<OwnedFd>,
     gate: Rc<Gate>,
     connections: Rc<Connections>,
-    dispatcher: Arc<Dispatcher>,
+    dispatcher: Option<Arc<Dispatcher>>,
 ) {
     let listener = match watch(socket, Interest::READABLE) {
         Ok(listener) => listener,
@@ -69,7 +69,9 @@ pub async fn accept_loop(
     };
     let mut complained: Option<Instant> = None;
     loop {
-        if dispatcher.wait_space().await {
+        if let Some(dispatcher) = &dispatcher
+            && dispatcher.wait_space().await
+        {
             connections.pages().note_queue(); // the backlog is at its longest
         }
         connections.open().wait_below(gate.most()).await;

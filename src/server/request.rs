@@ -1,13 +1,14 @@
 //! A request from the end of its parameters to END_REQUEST.
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ftm_fastcgi::{Kind, MAX_CONTENT, Params, ProtocolStatus, Role, end_request, padding, record_header};
 
-use super::{Body, Wire};
+use super::{Body, BodyEnd, Wire};
 
 /// Nobody reads the response any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,11 @@ impl Request {
         self.begun
     }
 
+    /// The web server's address; `None`: it came over a unix socket.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.wire.peer()
+    }
+
     /// Hands the parameters over to the PHP thread that runs the request; later calls find none.
     pub fn take_params(&self) -> Params {
         std::mem::take(&mut self.params.lock().unwrap_or_else(PoisonError::into_inner))
@@ -84,6 +90,15 @@ impl Request {
     pub fn starts_without_body(&self) -> bool {
         let params = self.params.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(params.get(b"REQUEST_METHOD"), None | Some(b"GET" | b"HEAD"))
+    }
+
+    /// The STDIN stream has ended. A GET may announce a length and send nothing: it has no body then, as under PHP-FPM.
+    pub fn end_of_stream(&self) {
+        if self.body.received() == 0 && self.starts_without_body() {
+            self.body.end(BodyEnd::Complete);
+        } else {
+            self.body.end_of_stream();
+        }
     }
 
     /// The client has left, or asked for the end with ABORT_REQUEST.

@@ -11,6 +11,7 @@
 //! The lock is held for non-blocking writes only, never while waiting.
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockname, recv, shutdown};
 use nix::sys::uio::writev;
+use socket2::SockRef;
 use tokio::sync::Notify;
 
 use super::request::Gone;
@@ -29,6 +31,7 @@ const WAIT_SLICE: Duration = Duration::from_secs(1);
 pub struct Wire {
     fd: OwnedFd,
     unix: bool,
+    peer: Option<IpAddr>,
     state: Mutex<State>,
     /// Told when there is something pending that nobody drains yet.
     drain_wanted: Notify,
@@ -78,12 +81,20 @@ impl Wire {
     pub fn new(fd: OwnedFd, limits: WireLimits) -> Wire {
         let unix =
             getsockname::<SockaddrStorage>(fd.as_raw_fd()).is_ok_and(|a| a.family() == Some(AddressFamily::Unix));
-        Wire { fd, unix, state: Mutex::default(), drain_wanted: Notify::new(), limits }
+        // Now, because the kernel forgets it when the peer has left.
+        let peer =
+            (!unix).then(|| SockRef::from(&fd).peer_addr().ok()?.as_socket().map(|address| address.ip())).flatten();
+        Wire { fd, unix, peer, state: Mutex::default(), drain_wanted: Notify::new(), limits }
     }
 
     /// Whether this is a unix socket, which tells a peer that closed from one that only ended its sending.
     pub fn is_unix(&self) -> bool {
         self.unix
+    }
+
+    /// The other side's address; `None`: it has none.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// `response_timeout`: how long a reader may take nothing.

@@ -123,6 +123,12 @@ impl PoolConfig {
         self
     }
 
+    /// Adds a directive that may stand more than once.
+    pub fn add(mut self, directive: &str, value: &str) -> Self {
+        self.lines.push((directive.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Leaves a directive out.
     pub fn unset(mut self, directive: &str) -> Self {
         self.lines.retain(|(name, _)| name != directive);

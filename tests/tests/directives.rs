@@ -1,4 +1,4 @@
-//! Directives of the configuration: which scripts may run, files that are included, and what is not acted on yet.
+//! Directives of the configuration: which scripts may run, and files that are included.
 
 use std::fs;
 
@@ -81,43 +81,4 @@ fn an_include_of_nothing_is_a_warning() {
     let file = server.room().join("php-fpm.conf");
     let said = format!("Nothing matches the include pattern '{pattern}' from {} at line 4.", file.display());
     assert_eq!(server.log().matches(&said).count(), 1, "{}", server.log());
-}
-
-#[test]
-fn what_is_not_acted_on_is_said_once() {
-    only_php_ftm!("php-fpm acts on all of them");
-    let site = Site::new();
-    site.file("hello.php", "<?php echo 'hello';");
-    let unused = [
-        ("access.log", format!("{}/access.log", site.dir().display())),
-        ("slowlog", format!("{}/slow.log", site.dir().display())),
-        ("request_slowlog_timeout", "5".into()),
-        ("request_terminate_timeout", "30".into()),
-        ("ping.path", "/ping".into()),
-        ("pm.status_path", "/status".into()),
-    ];
-    let with = |pool: PoolConfig| unused.iter().fold(pool, |pool, (name, value)| pool.set(name, value));
-    // Twice, in two pools, and beside directives that are acted on.
-    let pools = ["one", "two"].map(|name| with(PoolConfig::new(name).unset("catch_workers_output")).children(2));
-    let [one, two] = pools;
-    let config = ServerConfig::pool(one.set("pm.max_requests", "500")).and_pool(two.set("chdir", "/"));
-    let server = Server::start(&site, config.global("emergency_restart_threshold", "3"));
-    assert_eq!(server.get("/hello.php").text(), "hello");
-    let log = server.log();
-    let mut named: Vec<&str> = Vec::new();
-    for line in log.lines().filter(|line| line.contains("not acted on yet")) {
-        assert!(line.contains("WARNING: ["), "{line}");
-        named.push(line.split('\'').nth(1).expect("a name"));
-    }
-    let mut expected: Vec<&str> = unused.iter().map(|(name, _)| *name).chain(["emergency_restart_threshold"]).collect();
-    named.sort_unstable();
-    expected.sort_unstable();
-    // As later versions act on more of them, fewer are named; each of them once, and none that is acted on.
-    let mut once = named.clone();
-    once.dedup();
-    assert_eq!(named, once, "each once");
-    assert!(named.iter().all(|name| expected.contains(name)), "{named:?}");
-    assert!(!named.is_empty(), "{log}");
-    let listed = |name: &str| named.contains(&name);
-    assert!(listed("slowlog") && listed("emergency_restart_threshold"), "{named:?}");
 }

@@ -7,7 +7,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, Level};
+use crate::access_format::AccessField;
+use crate::diagnostic::{Diagnostic, Level, Location};
 use crate::written::Written;
 
 /// A whole configuration that is fit for use.
@@ -40,6 +41,8 @@ pub struct Global {
     pub log_buffering: bool,
     /// `log_level`.
     pub log_level: Level,
+    /// `log_format = json`.
+    pub log_json: bool,
     /// `log_limit` in bytes, at least 512.
     pub log_limit: usize,
     /// `emergency_restart_threshold` and `emergency_restart_interval`; `None` if either is 0.
@@ -270,8 +273,8 @@ pub struct Ping {
 pub struct AccessLog {
     /// `access.log`.
     pub file: PathBuf,
-    /// `access.format`, checked.
-    pub format: OsString,
+    /// `access.format`.
+    pub format: Vec<AccessField>,
     /// `access.suppress_path[]`.
     pub suppress_paths: Vec<OsString>,
 }
@@ -309,6 +312,15 @@ pub struct PhpValue {
 }
 
 impl Config {
+    /// Where a pool's php.ini directive is written.
+    pub fn place_of_php_value(&self, pool: &Pool, value: &PhpValue) -> Option<Location> {
+        let written = self.written.pools.iter().find(|written| written.name == pool.name)?;
+        let same =
+            |key: &[u8], text: &[u8]| key == value.name.as_encoded_bytes() && text == value.value.as_encoded_bytes();
+        let item = written.settings.items.iter().find(|item| same(&item.key, &item.value))?;
+        Some(self.written.sources.location(&item.name_span))
+    }
+
     /// php-fpm's notices about what only root can have, for a start as another user. php-fpm does
     /// not print them with `-t`.
     pub fn ignored_without_root(&self) -> Vec<Diagnostic> {

@@ -159,6 +159,9 @@ pub struct Directive {
     pub own: bool,
     /// What it does, in one to three sentences.
     pub doc: &'static str,
+    /// What a user has to know of it because requests are threads of one process, where that is
+    /// not what php-fpm does. [`crate::Config::thread_notes`] says it where the value makes it matter.
+    pub threads: Option<&'static str>,
 }
 
 /// A value as it was read.

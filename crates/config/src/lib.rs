@@ -44,6 +44,7 @@
 #![forbid(unsafe_code)]
 
 mod access_format;
+mod by_threads;
 mod config;
 mod diagnostic;
 mod directive;
@@ -64,6 +65,7 @@ mod unused;
 mod validate;
 mod written;
 
+pub use access_format::{AccessField, CpuTime, DurationUnit};
 pub use config::{
     AccessLog, AllowedClients, Config, CoreLimit, EmergencyRestart, EnvValue, ErrorLog, ExecutionClock, Global, Listen,
     ListenAddress, PhpValue, Ping, Pool, ProcessManager,
@@ -71,9 +73,9 @@ pub use config::{
 pub use diagnostic::{Diagnostic, Level, Location};
 pub use directive::{ActedOn, Choice, Directive, Section, Type};
 pub use files::{Disk, Files, MAX_CONFIG_BYTES};
-pub use options::{LoadOptions, error_level};
+pub use options::{LoadOptions, error_level, php_constant};
 pub use parser::MAX_VALUE_BYTES;
-pub use table::directives;
+pub use table::{PhpSetting, directives, php_settings};
 pub use unused::NotActedOn;
 
 use std::path::Path;

@@ -27,7 +27,8 @@ pub struct LoadOptions<'a> {
     /// What `${NAME}` stands for. php-fpm asks php.ini (with `-d`) first, then the environment,
     /// which is all the default does.
     pub variable: &'a dyn Fn(&OsStr) -> Option<OsString>,
-    /// PHP constants in values. The default knows the `E_*` of PHP 8; others stay as written.
+    /// PHP constants in values. The default knows the `E_*` of PHP 8, [`php_constant`] more; others
+    /// stay as written.
     pub constant: &'a dyn Fn(&str) -> Option<String>,
     /// File access.
     pub files: &'a dyn Files,
@@ -73,4 +74,40 @@ pub fn error_level(name: &str) -> Option<String> {
         _ => return None,
     };
     Some(number.to_string())
+}
+
+/// The value of a constant that PHP has before its modules start: `E_*`, the version, the system.
+/// `version` is that of PHP, such as `8.4.1` or `8.5.0-dev`.
+pub fn php_constant(name: &str, version: &str) -> Option<String> {
+    let digits = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
+    let (numbers, extra) = version.split_at(digits);
+    let mut numbers = numbers.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let [major, minor, release] = std::array::from_fn(|_| numbers.next().unwrap_or(0));
+    Some(match name {
+        "PHP_VERSION" => version.to_string(),
+        "PHP_MAJOR_VERSION" => major.to_string(),
+        "PHP_MINOR_VERSION" => minor.to_string(),
+        "PHP_RELEASE_VERSION" => release.to_string(),
+        "PHP_EXTRA_VERSION" => extra.to_string(),
+        "PHP_VERSION_ID" => (major * 10_000 + minor * 100 + release).to_string(),
+        "PHP_OS" | "PHP_OS_FAMILY" => "Linux".to_string(),
+        "PHP_SAPI" => "fpm-fcgi".to_string(),
+        _ => return error_level(name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_of_the_version() {
+        let value = |name| php_constant(name, "8.5.10-dev").unwrap_or_default();
+        let names = ["PHP_MAJOR_VERSION", "PHP_MINOR_VERSION", "PHP_RELEASE_VERSION", "PHP_EXTRA_VERSION"];
+        assert_eq!(names.map(value), ["8", "5", "10", "-dev"]);
+        assert_eq!((value("PHP_VERSION"), value("PHP_VERSION_ID")), ("8.5.10-dev".into(), "80510".into()));
+        assert_eq!(php_constant("PHP_VERSION_ID", "8.2.32").as_deref(), Some("80232"));
+        assert_eq!(php_constant("E_ALL", "8.2.32").as_deref(), Some("32767"));
+        assert_eq!(php_constant("php_version", "8.2.32"), None);
+    }
 }

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::access_format;
 use crate::config::{
     AccessLog, AllowedClients, Config, CoreLimit, EmergencyRestart, EnvValue, ErrorLog, ExecutionClock, Global, Listen,
     ListenAddress, PhpValue, Ping, Pool, ProcessManager,
@@ -42,6 +43,7 @@ fn global(settings: &Settings<G>) -> Global {
         syslog_ident: OsString::from_vec(settings.text(G::SyslogIdent).unwrap_or_default()),
         syslog_facility: settings.integer(G::SyslogFacility),
         log_buffering: settings.boolean(G::LogBuffering),
+        log_json: settings.integer(G::LogFormat) == 1,
         log_level: Level::from_number(settings.integer(G::LogLevel)).unwrap_or(Level::Notice),
         log_limit: settings.integer(G::LogLimit).unsigned_abs() as usize,
         emergency_restart: threshold
@@ -94,7 +96,8 @@ fn pool(written: &WrittenPool) -> Pool {
         }),
         access: path(P::AccessLog).map(|file| AccessLog {
             file,
-            format: OsString::from_vec(settings.text(P::AccessFormat).unwrap_or_default()),
+            // It was checked.
+            format: access_format::parse(&settings.text(P::AccessFormat).unwrap_or_default()).unwrap_or_default(),
             suppress_paths: (settings.items.iter())
                 .filter(|item| item.id == P::AccessSuppressPath)
                 .map(|item| OsString::from_vec(item.value.clone()))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ftm_config::{
-    CoreLimit, EnvValue, ErrorLog, ExecutionClock, Level, ListenAddress, LoadOptions, ProcessManager, load,
+    AccessField, CoreLimit, EnvValue, ErrorLog, ExecutionClock, Level, ListenAddress, LoadOptions, ProcessManager, load,
 };
 use support::memory::Memory;
 use support::{GOOD, load_files, load_text};
@@ -115,7 +115,8 @@ thread_stack_size = 16M
     assert_eq!((ping.path.as_str(), ping.response.to_str()), ("/ping", Some("pong")));
     let access = pool.access.as_ref().expect("set");
     assert_eq!(access.file, Path::new("/srv/www/log/www.log"));
-    assert_eq!(access.format, "%R - %u %t \"%m %r\" %s");
+    assert_eq!(access.format.len(), 11, "%R - %u %t \"%m %r\" %s: {:?}", access.format);
+    assert_eq!((access.format.first(), access.format.last()), (Some(&AccessField::Peer), Some(&AccessField::Status)));
     assert_eq!(access.suppress_paths, ["/ping"]);
     assert_eq!(pool.slowlog.as_deref(), Some(Path::new("/srv/www/log/slow")));
     assert_eq!(pool.request_slowlog_timeout, Some(Duration::from_secs(5)));
@@ -205,8 +206,7 @@ fn variables_come_from_outside_and_have_php_8_3_defaults() {
 fn constants_can_be_given() {
     let text = format!("{GOOD}env[a] = PHP_VERSION/E_ALL\n");
     let files = Memory::new(&[("t.conf", text.as_bytes())], &[]);
-    let version = |name: &str| (name == "PHP_VERSION").then(|| "8.4.1".to_string());
-    let constant = |name: &str| version(name).or_else(|| ftm_config::error_level(name));
+    let constant = |name: &str| ftm_config::php_constant(name, "8.4.1");
     let value = |options: &LoadOptions<'_>| {
         let loaded = load("t.conf".as_ref(), options).expect("good");
         loaded.config.pools[0].env[0].1.clone()

@@ -36,7 +36,7 @@ fn json_uri(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// As it is, but for what JSON forbids in a string.
-fn json_text(out: &mut Vec<u8>, text: &[u8]) {
+pub fn json_text(out: &mut Vec<u8>, text: &[u8]) {
     text.utf8_chunks().flat_map(|chunk| chunk.valid().chars()).for_each(|c| json_char(out, c));
 }
 

@@ -7,7 +7,7 @@
 //! One thing is not PHP-FPM's: it writes the method, the user and the script as they are into HTML, XML and JSON, so that
 //! a client's user name can break a page. Here they are escaped like the address.
 
-mod escape;
+pub mod escape;
 mod fields;
 mod html;
 mod json;

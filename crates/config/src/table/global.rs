@@ -13,6 +13,9 @@ pub(crate) const LOG_LEVELS: &[Choice] = &[
     Choice { name: "alert", number: 5 },
 ];
 
+/// Words for `log_format`.
+const LOG_FORMATS: &[Choice] = &[Choice { name: "text", number: 0 }, Choice { name: "json", number: 1 }];
+
 /// Words for `syslog.facility`, with the numbers of Linux's `syslog.h`.
 const FACILITIES: &[Choice] = &[
     Choice { name: "AUTH", number: 4 << 3 },
@@ -44,18 +47,19 @@ table! { Global, Global;
     ErrorLog = "error_log": Type::Path, "log/php-fpm.log", yes,
         "File for the master's messages, or 'syslog'. Relative paths are taken from the prefix, \
          or from the state directory (/var) if there is none.";
-    SyslogIdent = "syslog.ident": Type::Text, "php-fpm", no,
+    SyslogIdent = "syslog.ident": Type::Text, "php-fpm", yes,
         "Name in front of each message sent to syslog.";
     SyslogFacility = "syslog.facility":
-        Type::Choice { choices: FACILITIES, complaint: "invalid value" }, "DAEMON", no,
+        Type::Choice { choices: FACILITIES, complaint: "invalid value" }, "DAEMON", yes,
         "Kind of program that syslog files the messages under.";
-    LogBuffering = "log_buffering": Type::Bool, "yes", no,
-        "Whether a worker's output is collected to whole lines before it is logged.";
+    LogBuffering = "log_buffering": Type::Bool, "yes", yes,
+        "Whether a worker's output is collected to whole lines before it is logged. It always is: no lets \
+         php-fpm write pieces of lines, between which others may get.";
     LogLevel = "log_level":
         Type::Choice { choices: LOG_LEVELS, complaint: "invalid value for 'log_level'" },
         "notice", yes,
         "Least important kind of message that is logged.";
-    LogLimit = "log_limit": Type::Integer, "1024", no,
+    LogLimit = "log_limit": Type::Integer, "1024", yes,
         "Longest line, in bytes, that a worker's output is logged in; longer ones are wrapped. \
          At least 512.";
     EmergencyRestartInterval = "emergency_restart_interval": Type::Time, "0", yes,
@@ -75,14 +79,23 @@ table! { Global, Global;
     Daemonize = "daemonize": Type::Bool, "yes", yes,
         "Whether the master goes to the background. -F and -D on the command line win over it.";
     RlimitFiles = "rlimit_files": Type::Integer, "0", yes,
-        "Limit of open files for the master (RLIMIT_NOFILE). 0: as it was started.";
+        "Limit of open files for the master (RLIMIT_NOFILE), and the most that pools can have. 0: as \
+         it was started.",
+        threads "All threads of a pool share its open files; under php-fpm each worker has as many.";
     RlimitCore = "rlimit_core": Type::CoreLimit, "0", yes,
         "Largest core file of the master in bytes (RLIMIT_CORE), or 'unlimited'. 0: as it was \
          started.";
-    EventsMechanism = "events.mechanism": Type::Text, -, no,
+    EventsMechanism = "events.mechanism": Type::Text, -, yes,
         "System call that waits for events: epoll, poll or select. Unset: the best there is, \
-         epoll on Linux.";
+         epoll on Linux.",
+        threads "Pools always wait with epoll: any other name is checked and changes nothing.";
     SystemdInterval = "systemd_interval": Type::Time, "10", yes,
         "Time between two status messages to systemd; 0 turns them off. A systemd watchdog \
          overrides it.";
+
+    LogFormat = "log_format":
+        Type::Choice { choices: LOG_FORMATS, complaint: "invalid value for 'log_format' (text or json)" }, "text",
+        yes, own,
+        "How the error log is written: text, as php-fpm does it, or json: an object a line, with time, level, pid, \
+         message and, where they are known, pool and stream.";
 }

@@ -4,9 +4,11 @@
 //! To make a directive acted on, change its `no` to `yes`.
 
 mod global;
+mod php;
 mod pool;
 
 pub(crate) use global::{Global, LOG_LEVELS};
+pub use php::{PhpSetting, php_settings};
 pub(crate) use pool::Pool;
 
 use crate::directive::Directive;
@@ -14,11 +16,12 @@ use crate::directive::Directive;
 /// Writes an enum of directives and the table it indexes.
 ///
 /// A line reads: variant, name, type, default (`-` for none), acted on (`yes`, `no`, or
-/// `only "word"`), `own` for those beyond php-fpm, and the documentation.
+/// `only "word"`), `own` for those beyond php-fpm, the documentation, and `threads "…"` where threads
+/// make a difference that a user has to know.
 macro_rules! table {
     ($enum:ident, $section:ident;
      $($id:ident = $name:literal: $kind:expr, $default:tt, $acted:ident $($word:literal)?,
-       $($own:ident,)? $doc:literal;)*) => {
+       $($own:ident,)? $doc:literal $(, threads $threads:literal)?;)*) => {
         /// Index into this section's table.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(usize)]
@@ -40,6 +43,7 @@ macro_rules! table {
                     acted_on: table!(@acted $acted $($word)?),
                     own: table!(@own $($own)?),
                     doc: $doc,
+                    threads: table!(@threads $($threads)?),
                 }),*
             ];
         }
@@ -49,6 +53,8 @@ macro_rules! table {
     (@acted yes) => { crate::directive::ActedOn::Yes };
     (@acted no) => { crate::directive::ActedOn::No };
     (@acted only $word:literal) => { crate::directive::ActedOn::Only($word) };
+    (@threads) => { None };
+    (@threads $text:literal) => { Some($text) };
     (@own) => { false };
     (@own own) => { true };
 }

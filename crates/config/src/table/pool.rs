@@ -71,18 +71,18 @@ table! { Pool, Pool;
         "Requests after which a PHP thread is replaced by a fresh one, against leaks. 0: never.";
     PmStatusPath = "pm.status_path": Type::Text, -, yes,
         "SCRIPT_NAME that answers with the pool's status. Unset: none does.";
-    PmStatusListen = "pm.status_listen": Type::Text, -, no,
+    PmStatusListen = "pm.status_listen": Type::Text, -, yes,
         "Further address that answers status requests even while the pool is busy.";
     PingPath = "ping.path": Type::Text, -, yes,
         "SCRIPT_NAME that answers with ping.response, to see whether the pool is alive. Unset: \
          none does.";
     PingResponse = "ping.response": Type::Text, "pong", yes,
         "Body of the answer to ping.path.";
-    AccessLog = "access.log": Type::Path, -, no,
+    AccessLog = "access.log": Type::Path, -, yes,
         "File with a line for each request.";
-    AccessFormat = "access.format": Type::Text, "%R - %u %t \"%m %r\" %s", no,
+    AccessFormat = "access.format": Type::Text, "%R - %u %t \"%m %r\" %s", yes,
         "What a line in access.log says.";
-    AccessSuppressPath = "access.suppress_path": Type::Paths, -, no,
+    AccessSuppressPath = "access.suppress_path": Type::Paths, -, yes,
         "SCRIPT_NAME whose successful, plain GET and HEAD requests are not logged in access.log.";
     Slowlog = "slowlog": Type::Path, -, no,
         "File with a backtrace of each slow request.";
@@ -98,7 +98,8 @@ table! { Pool, Pool;
          functions and after fastcgi_finish_request().";
     RlimitFiles = "rlimit_files": Type::Integer, "0", yes,
         "Limit of open files for the pool (RLIMIT_NOFILE), which its connections count towards. \
-         0: what the master's hard limit allows, but no more than 65536.";
+         0: what the master's hard limit allows, but no more than 65536.",
+        threads "All threads of a pool share its open files; under php-fpm each worker has as many.";
     RlimitCore = "rlimit_core": Type::CoreLimit, "0", yes,
         "Largest core file of the pool in bytes (RLIMIT_CORE), or 'unlimited'. 0: the master's.";
     Chroot = "chroot": Type::Path, -, yes,
@@ -106,9 +107,9 @@ table! { Pool, Pool;
          prefix. Needs root.";
     Chdir = "chdir": Type::Path, -, yes,
         "Directory that the pool starts in. Unset: the current one, or / with chroot.";
-    CatchWorkersOutput = "catch_workers_output": Type::Bool, "no", no,
+    CatchWorkersOutput = "catch_workers_output": Type::Bool, "no", yes,
         "Whether what PHP writes to its process's stdout and stderr goes to error_log.";
-    DecorateWorkersOutput = "decorate_workers_output": Type::Bool, "yes", no,
+    DecorateWorkersOutput = "decorate_workers_output": Type::Bool, "yes", yes,
         "Whether lines caught by catch_workers_output are wrapped in the worker's name and level.";
     ClearEnv = "clear_env": Type::Bool, "yes", yes,
         "Whether the pool starts with an empty environment, apart from env[].";

@@ -395,7 +395,7 @@ impl Validator<'_> {
                 Some(_) => settings.text(Pool::AccessFormat).unwrap_or_default(),
                 None => continue,
             };
-            if let Err(warning) = access_format::check(&format) {
+            if let Err(warning) = access_format::parse(&format) {
                 self.say(Level::Warning, warning);
                 let shown = String::from_utf8_lossy(&format);
                 let message = format!("wrong format for access.format '{shown}'");
