@@ -24,6 +24,12 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ("seconds from start", r"\d+\.\d+ seconds from start", "SECONDS seconds from start"),
     // The access log.
     ("/20", r"\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
+    ("cpu=", r"\bcpu=\d+\.\d\d\b", "cpu=N.NN"),
+    ("took=", r"\btook=\d+\.\d{3}\b", "took=N.NNN"),
+    ("us=", r"\bus=\d+\b", "us=N"),
+    ("mem=", r"\bmem=\d+\b", "mem=N"),
+    ("at=", r"\bat=\d+:\d+\b", "at=N:N"),
+    ("pid=", r"\bpid=\d+ parent=\d+\b", "pid=N parent=N"),
     // The status page, in all its forms. The figures depend on when php-fpm's master last counted, and how often the
     // harness looked whether the server answers; tests of the status page compare them.
     (

@@ -107,6 +107,11 @@ impl Comparison {
         }
         let sides = pair.both().map(|server| self.side(site, server));
         let mut outcomes = [Vec::new(), Vec::new()];
+        if self.logs == Logs::PerCase {
+            for server in pair.both() {
+                server.call(&self.confine(site, mark(site, cases.len())));
+            }
+        }
         for (n, case) in cases.iter().enumerate() {
             for (side, texts) in sides.iter().zip(&mut outcomes) {
                 texts.push(self.send(site, side, &case.sent));
@@ -115,11 +120,12 @@ impl Comparison {
                 }
             }
         }
+        let mut names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         if self.logs == Logs::PerCase {
+            names.push("the start");
             sides.iter().zip(&mut outcomes).for_each(|(side, texts)| add_logs(side.server, &side.normal, texts));
         }
         drop(sides);
-        let mut names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         if self.logs != Logs::No {
             names.push("the end");
             for (server, texts) in [&mut pair.reference, &mut pair.tested].into_iter().zip(&mut outcomes) {
@@ -177,7 +183,14 @@ impl Comparison {
             Logs::PerCase => log.rsplit_once("mark ").and_then(|(_, tail)| tail.split_once('\n')).map_or("", |t| t.1),
             _ => &log,
         };
-        format!("{status}\nERROR LOG\n{tail}ACCESS LOG\n{}", access_log(server))
+        let access = access_log(server);
+        let access = match self.logs {
+            Logs::PerCase => {
+                access.rsplit_once("/mark-").and_then(|(_, tail)| tail.split_once('\n')).map_or("", |t| t.1)
+            }
+            _ => &access,
+        };
+        format!("{status}\nERROR LOG\n{tail}ACCESS LOG\n{access}")
     }
 
     fn judge(&self, rows: &[(&str, [String; 2])], differences: &[Difference]) {
@@ -265,8 +278,9 @@ fn read_log(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
-/// Appends to each case's text the lines of both logs between the mark before it and its own.
-fn add_logs(server: &Server, normal: &Normal, texts: &mut [String]) {
+/// Appends to each case's text the lines of both logs between the mark before it and its own, and to all texts the lines
+/// before the first mark.
+fn add_logs(server: &Server, normal: &Normal, texts: &mut Vec<String>) {
     let last = format!("mark {};", texts.len() - 1);
     eventually("the last mark is logged", || server.log().contains(&last));
     let access = server.room().join("access.log");
@@ -277,14 +291,16 @@ fn add_logs(server: &Server, normal: &Normal, texts: &mut [String]) {
     }
     let (error, access) = (normal.text(&server.log()), normal.text(&read_log(&access)));
     let (mut error, mut access) = (error.as_str(), access.as_str());
-    for (n, text) in texts.iter_mut().enumerate() {
-        *text += "ERROR LOG\n";
-        *text += &up_to_mark(&mut error, &format!("mark {n};"));
+    let mut take = |n: usize| {
+        let mut text = format!("ERROR LOG\n{}", up_to_mark(&mut error, &format!("mark {n};")));
         if has_access_log {
-            *text += "ACCESS LOG\n";
-            *text += &up_to_mark(&mut access, &format!("/mark-{n};"));
+            text += &format!("ACCESS LOG\n{}", up_to_mark(&mut access, &format!("/mark-{n};")));
         }
-    }
+        text
+    };
+    let start = take(texts.len());
+    texts.iter_mut().enumerate().for_each(|(n, text)| *text += &take(n));
+    texts.push(start);
 }
 
 /// Cuts the lines up to the one with the mark, and returns those before it.

@@ -54,7 +54,6 @@ const SCRIPTS: &[(&str, &str)] = &[
         "$f = sys_get_temp_dir() . '/parity-log'; ini_set('error_log', $f); error_log('file'); echo substr(file_get_contents($f), -5); unlink($f);",
     ),
     ("stderr stream", "file_put_contents('php://stderr', \"to stderr\\n\"); echo 'x';"),
-    ("stdout stream", "file_put_contents('php://stdout', \"to stdout\\n\"); echo 'x';"),
     ("silenced", "@undefined_constant_ok(...); "),
     ("silenced warning", "@hex2bin('abc'); echo error_get_last()['message'];"),
     ("assertion", "ini_set('assert.exception', 0); assert(false); echo 'x';"),

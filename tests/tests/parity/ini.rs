@@ -8,6 +8,16 @@ use ftm_tests::parity::Cases;
 // is one of PHP_ADMIN_VALUE.
 const SHOW: &str = "foreach (['default_socket_timeout', 'memory_limit', 'precision', 'user_agent', 'display_errors', 'auto_append_file', 'open_basedir', 'disable_functions', 'upload_max_filesize', 'arg_separator.output', 'default_mimetype', 'error_reporting'] as $k) echo $k, '=', var_export(ini_get($k), true), \"\\n\"; echo ini_set('precision', 5), ini_get($_SERVER['NAME'] ?? 'precision');";
 
+/// Params that set nothing.
+pub fn faults(cases: &mut Cases<'_>) {
+    for (name, value) in
+        [("unknown", "no_such=1"), ("array", "precision[x]=9"), ("several", "no_such=1\n=2\nno.more=3")]
+    {
+        let call = Call::get(cases.site, "/hello.php").param("PHP_VALUE", value);
+        cases.call(&format!("faulty PHP_VALUE: {name}"), call);
+    }
+}
+
 pub fn cases(cases: &mut Cases<'_>) {
     let uri = cases.script("show", SHOW);
     let appended = cases.site.docroot().join("appended.inc");

@@ -9,7 +9,9 @@ mod fronts;
 mod functions;
 mod headers;
 mod ini;
+mod logs;
 mod methods;
+mod of_logs;
 mod of_php;
 mod of_the_pool;
 mod pages;
@@ -67,7 +69,12 @@ fn compare_on(comparison: &Comparison, site: &Site, themes: &[fn(&mut Cases<'_>)
 fn differences_are_of_configurations_that_exist() {
     for difference in DIFFERENCES {
         let new = format!("Comparison::new(\"{}\"", difference.configuration);
-        let sources = [include_str!("main.rs"), include_str!("of_php.rs"), include_str!("of_the_pool.rs")];
+        let sources = [
+            include_str!("main.rs"),
+            include_str!("of_logs.rs"),
+            include_str!("of_php.rs"),
+            include_str!("of_the_pool.rs"),
+        ];
         assert!(sources.iter().any(|source| source.contains(&new)), "{new}");
     }
 }
