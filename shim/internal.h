@@ -46,6 +46,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	bool stderr_started;            /* a message went to FCGI_STDERR: the next one follows "; " */
 	bool executing;                 /* the script was started: a body error now is the script's to handle */
 	bool retire;                    /* a setting of this request cannot be taken back: the thread is replaced after it */
+	bool time_up;                   /* request_terminate_timeout has ended the script */
 	ftm_body_end body_end;          /* how the body ended, as far as it was read */
 	int body_fd;                    /* REQUEST_BODY_FILE, -1 when not open */
 	HashTable user_ini;             /* directory → parsed .user.ini files, kept for user_ini.cache_ttl seconds */
@@ -66,6 +67,9 @@ void ftm_lock_admin_entries(void);
 
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
+
+/* Answers 504 if the request's time was up and its script has failed. Before the headers are sent. May bail out. */
+void ftm_answer_timeout(const ftm_request *request);
 
 /* A message of this request: to the error log's level filter and, with fastcgi.logging, to FCGI_STDERR. Like zlog() in a
  * PHP-FPM child. Bails out when the client has left and the script does not ignore that. */

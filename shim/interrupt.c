@@ -43,6 +43,7 @@ static void on_interrupt(zend_execute_data *execute_data)
 		}
 		uint32_t seconds = ftm_rs_take_kill(request);
 		if (seconds > 0) {
+			FTM_G(time_up) = true;
 			zend_error_noreturn(E_ERROR, "Maximum request time of %u second%s exceeded (request_terminate_timeout)", seconds,
 				seconds == 1 ? "" : "s");
 		}

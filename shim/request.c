@@ -135,6 +135,7 @@ static void fill_request_info(const ftm_request *request)
 	FTM_G(stderr_started) = false;
 	FTM_G(executing) = false;
 	FTM_G(retire) = false;
+	FTM_G(time_up) = false;
 	FTM_G(body_end) = FTM_BODY_MORE;
 	FTM_G(body_fd) = -1;
 }
@@ -174,8 +175,10 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		sound = false;
 	}
 	zend_try {
-		if (ftm_rs_killed(request) && !SG(headers_sent)) {
-			sapi_header_op(SAPI_HEADER_SET_STATUS, (void *) (zend_long) 504);
+		/* Shutdown functions are not to be hit by what was meant for the script. */
+		(void) ftm_rs_take_kill(request);
+		if (!SG(headers_sent)) {
+			ftm_answer_timeout(request);
 		}
 		add_error_header();
 	} zend_end_try();

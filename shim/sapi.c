@@ -131,6 +131,20 @@ static size_t status_line(sapi_headers_struct *headers, char *line, int *status)
 	              : slprintf(line, STATUS_LINE_MAX, "Status: %d", code);
 }
 
+void ftm_answer_timeout(const ftm_request *request)
+{
+	/* What woke the script may have become an error of its own, such as an exception for a lost connection. */
+	bool failed = PG(last_error_message) && (PG(last_error_type) & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR));
+
+	if (FTM_G(time_up) || (failed && ftm_rs_killed(request))) {
+		if (SG(sapi_headers).http_status_line) {
+			efree(SG(sapi_headers).http_status_line);
+		}
+		SG(sapi_headers).http_response_code = 504;
+		SG(sapi_headers).http_status_line = estrdup("HTTP/1.0 504 Gateway Timeout");
+	}
+}
+
 /* May bail out. */
 static int sapi_send_cgi_headers(sapi_headers_struct *headers)
 {
@@ -142,6 +156,7 @@ static int sapi_send_cgi_headers(sapi_headers_struct *headers)
 	if (SG(request_info).no_headers || !request) {
 		return SAPI_HEADER_SENT_SUCCESSFULLY;
 	}
+	ftm_answer_timeout(request);
 	size_t len = status_line(headers, line, &status);
 	bool status_sent = len > 0;
 	ftm_io io = FTM_IO_OK;

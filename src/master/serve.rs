@@ -151,6 +151,7 @@ impl Master {
                 self.check.as_mut().map(Check::read);
                 self.children.log_output();
                 self.listen();
+                self.reload_if_wanted();
             }
             Event::Deadline => {
                 self.check.as_mut().map(Check::escalate);
@@ -197,11 +198,10 @@ impl Master {
 
     /// What the pools say.
     fn listen(&mut self) {
-        if self.children.listen(self.settings.patience) {
+        if self.children.listen(self.settings.patience) && self.state == State::Running {
             log::notice!("ready to handle connections");
             self.notifier.ready();
         }
-        self.reload_if_wanted();
     }
 
     fn reap(&mut self) {
@@ -216,7 +216,7 @@ impl Master {
                 }
                 continue;
             }
-            self.children.listen(self.settings.patience); // its last words
+            self.listen(); // its last words
             self.children.ended(pid, status, self.state != State::Running);
             if let Some(warning) = self.faults.note(status, Instant::now()).filter(|_| self.state == State::Running) {
                 log::warning!("{warning}");
