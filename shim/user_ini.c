@@ -181,8 +181,8 @@ static bool disable(const char *name, const char *value)
 	return true;
 }
 
-/* What a parameter's lines are applied with, and the messages that they leave. Those wait: to send one may bail out, and
- * then the lines behind it would not be applied. */
+/* What a parameter's lines are applied with, and the messages that they leave for the web server. Those wait: to send one
+ * may bail out, and then the lines behind it would not be applied. */
 typedef struct param_lines {
 	int mode;
 	smart_str messages;
@@ -190,11 +190,16 @@ typedef struct param_lines {
 
 static void complain(param_lines *lines, const char *problem, const char *name)
 {
-	if (lines->messages.s) {
-		smart_str_appends(&lines->messages, "; ");
+	smart_str *messages = &lines->messages;
+	size_t before = 0;
+
+	if (messages->s) {
+		smart_str_appends(messages, "; ");
+		before = ZSTR_LEN(messages->s);
 	}
-	smart_str_append_printf(&lines->messages, "Passing INI directive through FastCGI: %s%s%s%s", problem,
+	smart_str_append_printf(messages, "Passing INI directive through FastCGI: %s%s%s%s", problem,
 		name ? " '" : "", name ? name : "", name ? "'" : "");
+	ftm_rs_message(FTM_REQUEST(), FTM_ERROR, ZSTR_VAL(messages->s) + before, ZSTR_LEN(messages->s) - before, false);
 }
 
 /* One line of the parameter. The value ends with the request; what the pool's php_admin_value[] set stays. */
@@ -239,7 +244,6 @@ static void ini_from_param(const char *text, int mode)
 	efree(terminated);
 	if (lines.messages.s) {
 		smart_str_0(&lines.messages);
-		ftm_rs_message(FTM_REQUEST(), FTM_ERROR, ZSTR_VAL(lines.messages.s), ZSTR_LEN(lines.messages.s), false);
 		ftm_message_stderr(ZSTR_VAL(lines.messages.s), ZSTR_LEN(lines.messages.s));
 		smart_str_free(&lines.messages);
 	}

@@ -13,7 +13,7 @@ use super::request::Running;
 use super::thread::PhpThread;
 use crate::observe::log::{self, Level};
 use crate::observe::slowlog::SlowLog;
-use crate::pool;
+use crate::pool::{self, About};
 use crate::server::{BodyEnd, Gone};
 
 /// Runs `body`; a panic is logged and becomes `otherwise`.
@@ -282,7 +282,8 @@ extern "C" fn ftm_rs_message(
     fence((), || {
         // SAFETY: C passes the current request, and a message with its length.
         let (running, message) = unsafe { (running(request), bytes(message, len)) };
-        running.log(level_of(level), &String::from_utf8_lossy(message), php);
+        let about = if php { About::Script } else { About::Request };
+        running.log(level_of(level), &String::from_utf8_lossy(message), about);
     });
 }
 

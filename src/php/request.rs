@@ -11,7 +11,7 @@ use super::ffi;
 use super::script_path::ScriptPath;
 use super::thread::PhpPool;
 use crate::observe::log::Level;
-use crate::pool::{Row, Shown};
+use crate::pool::{About, Row, Shown};
 use crate::server::{Gone, Request};
 
 /// Output is gathered up to this many bytes before it is sent.
@@ -92,9 +92,9 @@ impl Running {
         self._path.script.as_deref().map(|path| path.to_bytes())
     }
 
-    /// Logs a message about this request; `php`: of PHP itself.
-    pub fn log(&self, level: Level, message: &str, php: bool) {
-        self.pool.output.message(gettid().as_raw().into(), level, message, php);
+    /// Logs a message of this request.
+    pub fn log(&self, level: Level, message: &str, about: About) {
+        self.pool.output.message(gettid().as_raw().into(), level, message, about);
     }
 
     /// The value of a parameter, after the path fix-ups, FCGI_ROLE among them.

@@ -39,4 +39,4 @@ pub use row::{Cpu, Row, Shown, View};
 pub use slot::Slot;
 pub use status::{PoolInfo, status, status_slot};
 pub use waits::Waits;
-pub use worker_output::{END_OF_REQUEST, WorkerOutput};
+pub use worker_output::{About, END_OF_REQUEST, WorkerOutput};

@@ -31,7 +31,7 @@ use super::slot::Slot;
 use super::status::{self, Asker, PoolInfo};
 use super::threads::{Ended, Threads};
 use super::watchdog::{Limits as RequestLimits, Watchdog};
-use super::worker_output::WorkerOutput;
+use super::worker_output::{About, WorkerOutput};
 use crate::check;
 use crate::observe::access::AccessLog;
 use crate::observe::log::Level;
@@ -113,7 +113,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     };
     let local = tokio::task::LocalSet::new();
     let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
-    let clients = AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, false));
+    let clients =
+        AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, About::Pool));
     local.block_on(&runtime, serve(php_pool, sizing, limits, doors, Gate::new(clients), control, settings))?;
     drop(local);
     runtime.shutdown_background();

@@ -11,6 +11,17 @@ use crate::observe::log::{self, Said, Stream};
 /// What a worker writes to stderr at the end of each request, as under PHP-FPM: what it left without a newline is a line.
 pub const END_OF_REQUEST: &[u8] = b"\0fscf\0";
 
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// PHP's own, about what it runs.
+    Script,
+    /// A request.
+    Request,
+    /// The pool.
+    Pool,
+}
+
 /// What becomes of the output of scripts, and of PHP's own messages.
 pub struct WorkerOutput {
     pool: String,
@@ -39,20 +50,23 @@ impl WorkerOutput {
         Ok(())
     }
 
-    /// Logs a message of PHP, or about a request, of thread `pid`: as what that said into stderr, as under PHP-FPM. Without
-    /// `catch_workers_output`, PHP's own messages (`quiet`) are left out, and others logged as they are.
-    pub fn message(&self, pid: i64, level: Level, text: &str, quiet: bool) {
+    /// Logs a message of thread `pid`: as what that said into stderr, as under PHP-FPM. Without `catch_workers_output`, those
+    /// about requests are left out.
+    pub fn message(&self, pid: i64, level: Level, text: &str, about: About) {
         if !self.catch {
-            if !quiet {
+            if about == About::Pool {
                 log::write(level, &format!("[pool {}] {text}", self.pool));
             }
             return;
         }
-        if !log::logs(level) {
-            return;
-        }
+        // PHP-FPM holds log_level against its own messages, and against the line that comes of PHP's (a warning).
+        let line = match log::logs(level) {
+            true => format!("{level}: {text}"),
+            false if about == About::Script => text.to_owned(),
+            false => return,
+        };
         let who = Said { pool: &self.pool, pid, stream: Stream::Stderr, decorate: self.decorate };
-        let line = log::limited(&format!("{level}: {text}"));
+        let line = log::limited(&line);
         line.split('\n').for_each(|line| log::said(&who, line.as_bytes()));
     }
 

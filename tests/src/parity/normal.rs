@@ -37,7 +37,11 @@ const PATTERNS: &[(&str, &str, &str)] = &[
         r"^(pid|start time|start since|requests|request duration|last request (?:cpu|memory)):( +)[\d./A-Z]+",
         "$1:${2}N",
     ),
-    (": ", r"^(accepted conn|listen queue len|(?:idle|active|total|max active) processes):( +)\d+", "$1:${2}N"),
+    (
+        ": ",
+        r"^(accepted conn|(?:max )?listen queue(?: len)?|(?:idle|active|total|max active) processes):( +)\d+",
+        "$1:${2}N",
+    ),
     (
         "\":",
         r#""(pid|start time|start since|requests|request duration|last request (?:cpu|memory))":[\d.]+"#,
@@ -45,16 +49,24 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ),
     ("</", r"<(pid|start-time|start-since|requests|request-duration|last-request-(?:cpu|memory))>[\d.]+<", "<$1>N<"),
     ("<th>", r"<th>(start time|start since)</th><td>[^<]*<", "<th>$1</th><td>N<"),
-    ("\":", r#""(accepted conn|listen queue len|(?:idle|active|total|max active) processes)":\d+"#, "\"$1\":N"),
-    ("</", r"<(accepted-conn|listen-queue-len|(?:idle|active|total|max-active)-processes)>\d+<", "<$1>N<"),
+    (
+        "\":",
+        r#""(accepted conn|(?:max )?listen queue(?: len)?|(?:idle|active|total|max active) processes)":\d+"#,
+        "\"$1\":N",
+    ),
+    (
+        "</",
+        r"<(accepted-conn|(?:max-)?listen-queue(?:-len)?|(?:idle|active|total|max-active)-processes)>\d+<",
+        "<$1>N<",
+    ),
     (
         "<th>",
-        r"<th>(accepted conn|listen queue len|(?:idle|active|total|max active) processes)</th><td>\d+<",
+        r"<th>(accepted conn|(?:max )?listen queue(?: len)?|(?:idle|active|total|max active) processes)</th><td>\d+<",
         "<th>$1</th><td>N<",
     ),
     (
         "phpfpm_",
-        r"^phpfpm_(start_since|accepted_connections|listen_queue_length|(?:idle|active|total|max_active)_processes) \d+",
+        r"^phpfpm_(start_since|accepted_connections|(?:max_)?listen_queue(?:_length)?|(?:idle|active|total|max_active)_processes) \d+",
         "phpfpm_$1 N",
     ),
     (

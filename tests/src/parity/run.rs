@@ -17,8 +17,12 @@ use crate::server::{Kind, Server, ServerConfig};
 use crate::site::Site;
 use crate::wait::eventually;
 
-/// The script that leaves a mark in both logs, with the number of the case before it.
-const MARK: &str = "<?php error_log('mark ' . $_SERVER['MARK']);";
+/// The script that leaves a mark in both logs, with the number of the case before it. What a script writes reaches
+/// php-ftm's log by a pipe, what PHP says does at once: this way it comes behind both.
+const MARK: &str = "<?php file_put_contents('php://stderr', 'mark ' . $_SERVER['MARK'] . \"\\n\");";
+
+/// The beginning of a line that Debian's php-fpm logs even where there is no systemd.
+const SYSTEMD: &str = "[TIME] NOTICE: systemd monitor interval set to ";
 
 /// Where php-ftm is allowed to differ from php-fpm, and why.
 #[derive(Debug, Clone, Copy)]
@@ -108,15 +112,13 @@ impl Comparison {
         let sides = pair.both().map(|server| self.side(site, server));
         let mut outcomes = [Vec::new(), Vec::new()];
         if self.logs == Logs::PerCase {
-            for server in pair.both() {
-                server.call(&self.confine(site, mark(site, cases.len())));
-            }
+            sides.iter().for_each(|side| self.mark(site, side.server, cases.len()));
         }
         for (n, case) in cases.iter().enumerate() {
             for (side, texts) in sides.iter().zip(&mut outcomes) {
                 texts.push(self.send(site, side, &case.sent));
                 if self.logs == Logs::PerCase {
-                    side.server.call(&self.confine(site, mark(site, n)));
+                    self.mark(site, side.server, n);
                 }
             }
         }
@@ -174,11 +176,18 @@ impl Comparison {
         call
     }
 
+    /// Leaves a mark in both logs. What comes next is behind it, because it waits until the mark is there.
+    fn mark(&self, site: &Site, server: &Server, n: usize) {
+        let mark = Call::get(site, "/parity-mark.php").param("SCRIPT_NAME", format!("/mark-{n};"));
+        server.call(&self.confine(site, mark.param("MARK", format!("{n};"))));
+        server.wait_log(&format!("mark {n};"));
+    }
+
     /// Stops a server; what it had not logged before, or, where the marks do not show, all that it has.
     fn last_words(&self, server: &mut Server) -> String {
         server.signal(Signal::SIGQUIT);
         let status = server.wait_end();
-        let log = normal(server).text(&server.log());
+        let log = error_log(server, &normal(server));
         let tail = match self.logs {
             Logs::PerCase => log.rsplit_once("mark ").and_then(|(_, tail)| tail.split_once('\n')).map_or("", |t| t.1),
             _ => &log,
@@ -220,10 +229,6 @@ impl Comparison {
 fn normal(server: &Server) -> Normal {
     let site = server.site().dir().to_owned();
     Normal::new().address(server.address(), "BACKEND").room(server.room().to_owned(), "ROOM").room(site, "SITE")
-}
-
-fn mark(site: &Site, n: usize) -> Call {
-    Call::get(site, "/parity-mark.php").param("SCRIPT_NAME", format!("/mark-{n};")).param("MARK", format!("{n};"))
 }
 
 /// The answers on one connection, and whether the server closed it after the last one.
@@ -269,6 +274,11 @@ fn broken(error: &io::Error) -> String {
     }
 }
 
+fn error_log(server: &Server, normal: &Normal) -> String {
+    let text = normal.text(&server.log());
+    text.split_inclusive('\n').filter(|line| !line.starts_with(SYSTEMD)).collect()
+}
+
 fn access_log(server: &Server) -> String {
     let text = read_log(&server.room().join("access.log"));
     normal(server).text(&text)
@@ -281,15 +291,13 @@ fn read_log(path: &Path) -> String {
 /// Appends to each case's text the lines of both logs between the mark before it and its own, and to all texts the lines
 /// before the first mark.
 fn add_logs(server: &Server, normal: &Normal, texts: &mut Vec<String>) {
-    let last = format!("mark {};", texts.len() - 1);
-    eventually("the last mark is logged", || server.log().contains(&last));
     let access = server.room().join("access.log");
     let has_access_log = access.exists();
     if has_access_log {
         let last = format!("/mark-{};", texts.len() - 1);
         eventually("the last mark is in the access log", || read_log(&access).contains(&last));
     }
-    let (error, access) = (normal.text(&server.log()), normal.text(&read_log(&access)));
+    let (error, access) = (error_log(server, normal), normal.text(&read_log(&access)));
     let (mut error, mut access) = (error.as_str(), access.as_str());
     let mut take = |n: usize| {
         let mut text = format!("ERROR LOG\n{}", up_to_mark(&mut error, &format!("mark {n};")));

@@ -8,6 +8,14 @@ const POOL_WINS: &str = "A pool's php_admin_value holds against the web server's
 const REFUSED_VALUES: &str = "Values that a setting refuses are named; php-fpm passes over them.";
 const STREAM_END: &str = "STDOUT ends with the empty record that the specification asks for.";
 const OWN_METRICS: &str = "php-ftm has figures of its own beside php-fpm's, on the pages for machines.";
+const ONE_LINE: &str = "What a client sends makes no lines and no columns of its own in the access log.";
+const KEPT_TEXT: &str =
+    "What the C library had buffered is logged when the process ends; php-fpm does not read it then.";
+const BUFFERED: &str = "Fatal error: ob_start(): Cannot use output buffering in output buffering display handlers in \
+                        SITE/www/cases/error-in-a-buffer-callback.php on line 1\n[TIME] NOTICE: exiting";
+const BUFFERED_WARNING: &str = "[TIME] WARNING: [pool www] child PID said into stdout: \"Fatal error: ob_start(): Cannot \
+                                use output buffering in output buffering display handlers in \
+                                SITE/www/cases/error-in-a-buffer-callback.php on line 1\"\nACCESS LOG";
 const OWN_ROW: &str = "The page needs no thread, so that the only one has the request before as its last.";
 
 const HELD: &str = "STDERR Passing INI directive through FastCGI: unable to set 'default_socket_timeout'";
@@ -164,4 +172,44 @@ pub const DIFFERENCES: &[Difference] = &[
         "<td>-</td><td>-</td>",
         "<td>u&lt;&amp;&gt;</td><td>SITE/www/hello.php</td>",
     ),
+    differs("access log", "odd method", ONE_LINE, "O \"D\tD", "O \"D\\x09D"),
+    differs("access log", "odd name", ONE_LINE, "ä\u{1}\t%41", "ä\\x01\\x09%41"),
+    differs("access log", "name with a line break", ONE_LINE, "/a\nb", "/a\\x0Ab"),
+    differs(
+        "workers' output",
+        "message of 5000",
+        WHOLE_MESSAGES,
+        "STDERR PHP message: x{999 times}...",
+        "STDERR PHP message: x{5000 times}",
+    ),
+    differs(
+        "workers' output",
+        "two long messages",
+        WHOLE_MESSAGES,
+        "STDERR PHP message: x{999 times}...; PHP message: y{999 times}...",
+        "STDERR PHP message: x{3000 times}; PHP message: y{3000 times}",
+    ),
+    differs(
+        "log_limit",
+        "message of 1000",
+        WHOLE_MESSAGES,
+        "STDERR PHP message: x{487 times}...",
+        "STDERR PHP message: x{1000 times}",
+    ),
+    differs(
+        "log_limit",
+        "message of 5000",
+        WHOLE_MESSAGES,
+        "STDERR PHP message: x{487 times}...",
+        "STDERR PHP message: x{5000 times}",
+    ),
+    differs(
+        "log_limit",
+        "two long messages",
+        WHOLE_MESSAGES,
+        "STDERR PHP message: x{487 times}...; PHP message: y{487 times}...",
+        "STDERR PHP message: x{3000 times}; PHP message: y{3000 times}",
+    ),
+    differs("undecorated output", "the end", KEPT_TEXT, "[TIME] NOTICE: exiting", BUFFERED),
+    differs("log_level warning", "the end", KEPT_TEXT, "ACCESS LOG", BUFFERED_WARNING),
 ];

@@ -10,9 +10,7 @@ const SHOW: &str = "foreach (['default_socket_timeout', 'memory_limit', 'precisi
 
 /// Params that set nothing.
 pub fn faults(cases: &mut Cases<'_>) {
-    for (name, value) in
-        [("unknown", "no_such=1"), ("array", "precision[x]=9"), ("several", "no_such=1\n=2\nno.more=3")]
-    {
+    for (name, value) in [("unknown", "no_such=1"), ("array", "precision[x]=9"), ("several", "no_such=1\nno.more=3")] {
         let call = Call::get(cases.site, "/hello.php").param("PHP_VALUE", value);
         cases.call(&format!("faulty PHP_VALUE: {name}"), call);
     }
