@@ -15,7 +15,7 @@ use nix::unistd::getpid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as signal_value};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::backlog::Backlog;
 use super::confinement;
@@ -224,7 +224,7 @@ async fn serve(
 
     let threads = Threads::new(pool.clone(), sizing, ended);
     threads.start()?;
-    let mut tick = tokio::time::interval(MAINTENANCE);
+    let mut tick = tokio::time::interval_at(Instant::now() + MAINTENANCE, MAINTENANCE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let open = Rc::new(OpenConnections::default());
     let gate = Rc::new(gate);
