@@ -231,12 +231,14 @@ typedef struct ftm_status {
 	int64_t max_children_reached;
 	int64_t slow_requests;
 	int64_t memory_peak;            /* the most that a request took, in bytes */
-	int64_t recycles;
 	size_t slots;
 } ftm_status;
 
 /* Fills the summary; false outside a pool. */
 bool ftm_rs_status(ftm_status *out);
+
+/* Fills in what is php-ftm's own; false where there are no more. The name stays. */
+bool ftm_rs_own_figure(size_t index, const char **name, int64_t *value);
 
 /* Fills row `index` < ftm_status.slots; false where the slot has no thread at the moment. */
 bool ftm_rs_status_slot(size_t index, ftm_status_slot *out);

@@ -171,14 +171,17 @@ PHP_FUNCTION(fpm_get_status)
 /* {{{ What php-ftm knows of the pool beyond PHP-FPM's fields. */
 PHP_FUNCTION(ftm_get_status)
 {
-	ftm_status status;
+	const char *name;
+	int64_t value;
 
 	ZEND_PARSE_PARAMETERS_NONE();
-	if (!ftm_rs_status(&status)) {
+	if (!ftm_rs_own_figure(0, &name, &value)) {
 		RETURN_FALSE;
 	}
 	array_init(return_value);
-	add_assoc_long(return_value, "recycles", (zend_long) status.recycles);
+	for (size_t i = 0; ftm_rs_own_figure(i, &name, &value); i++) {
+		add_assoc_long(return_value, name, (zend_long) value);
+	}
 }
 /* }}} */
 

@@ -8,6 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
@@ -17,6 +18,7 @@ use super::output::Output;
 use super::process::Process;
 use super::{PoolSocket, become_pool};
 use crate::cli::exit;
+use crate::observe::status::own::Counted;
 use crate::observe::{log, title};
 use crate::php::EngineSettings;
 use crate::pool::figures::Figures;
@@ -28,6 +30,12 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const LONGEST_DELAY_SERVING: Duration = Duration::from_millis(400);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
+
+/// Whether a process died by its own doing.
+fn is_fault(status: WaitStatus) -> bool {
+    use Signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS};
+    matches!(status, WaitStatus::Signaled(_, SIGABRT | SIGBUS | SIGFPE | SIGILL | SIGSEGV | SIGSYS, _))
+}
 
 #[derive(Default)]
 struct Child {
@@ -174,6 +182,9 @@ impl Children {
         let Some(index) = self.children.iter().position(running) else { return };
         let Some(mut process) = self.children[index].process.take() else { return };
         self.figures.ended(index);
+        if is_fault(status) {
+            self.figures.of(index).count(Counted::Crash);
+        }
         process.report_end(status);
         let unfit = !process.serves() && matches!(status, WaitStatus::Exited(_, exit::SOFTWARE));
         if !self.ready_said && !self.reloaded && unfit {

@@ -298,6 +298,16 @@ extern "C" fn ftm_rs_status(out: *mut ffi::ftm_status) -> bool {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn ftm_rs_own_figure(index: usize, name: *mut *const c_char, value: *mut i64) -> bool {
+    fence(false, || {
+        let Some(figure) = pool::own_figure(index) else { return false };
+        // SAFETY: both point to variables of the caller.
+        unsafe { (*name, *value) = (figure.0.as_ptr(), figure.1) };
+        true
+    })
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn ftm_rs_status_slot(index: usize, out: *mut ffi::ftm_status_slot) -> bool {
     fence(false, || {
         let Some(row) = pool::status_slot(index) else { return false };

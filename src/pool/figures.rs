@@ -9,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 
+use crate::observe::status::own::{Counted, KINDS};
+
 /// Figures of one pool. Zeroed memory is a valid one.
 #[repr(C)]
 pub struct PoolFigures {
@@ -22,6 +24,7 @@ pub struct PoolFigures {
     reached: AtomicU64,
     slow: AtomicU64,
     memory_peak: AtomicU64,
+    own: [AtomicU64; KINDS],
 }
 
 /// The figures of all pools.
@@ -171,6 +174,16 @@ impl OwnFigures {
         self.pool.queue_max.load(Relaxed)
     }
 
+    /// Counts what is our own.
+    pub fn count(&self, what: Counted) {
+        self.pool.own[what as usize].fetch_add(1, Relaxed);
+    }
+
+    /// What is our own, by [`Counted`].
+    pub fn own(&self) -> [u64; KINDS] {
+        std::array::from_fn(|kind| self.pool.own[kind].load(Relaxed))
+    }
+
     /// Requests that were slow.
     pub fn slow(&self) -> u64 {
         self.pool.slow.load(Relaxed)
@@ -201,9 +214,11 @@ mod tests {
         let pool = figures.of(0);
         pool.count_request();
         pool.note_active(5);
+        pool.count(Counted::Crash);
         pool.show(3, 4);
         assert_eq!(figures.totals(), (4, 3, 1, 0));
         figures.ended(0);
         assert_eq!((pool.accepted(), pool.active_max(), figures.totals()), (1, 5, (0, 0, 1, 0)));
+        assert_eq!(pool.own()[Counted::Crash as usize], 1);
     }
 }

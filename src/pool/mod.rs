@@ -37,6 +37,6 @@ pub use process::{PoolStart, engine_settings, run};
 pub use row::State;
 pub use row::{Cpu, Row, Shown, View};
 pub use slot::Slot;
-pub use status::{PoolInfo, status, status_slot};
+pub use status::{PoolInfo, own_figure, status, status_slot};
 pub use waits::Waits;
 pub use worker_output::{About, END_OF_REQUEST, WorkerOutput};

@@ -5,7 +5,6 @@
 //! ```
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,7 +50,6 @@ pub struct Slot {
     wake: Condvar,
     thread: Mutex<Thread>,
     row: Row,
-    recycles: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -61,14 +59,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Slot {
     /// A slot without a thread.
     pub fn new(index: usize) -> Slot {
-        Slot {
-            index,
-            mail: Mutex::new(None),
-            wake: Condvar::new(),
-            thread: Mutex::default(),
-            row: Row::default(),
-            recycles: AtomicU64::new(0),
-        }
+        Slot { index, mail: Mutex::new(None), wake: Condvar::new(), thread: Mutex::default(), row: Row::default() }
     }
 
     /// Its number, from 0.
@@ -79,16 +70,6 @@ impl Slot {
     /// Its row of the scoreboard.
     pub fn row(&self) -> &Row {
         &self.row
-    }
-
-    /// How often its thread was replaced by a new one.
-    pub fn recycles(&self) -> u64 {
-        self.recycles.load(Ordering::Relaxed)
-    }
-
-    /// Its thread has ended and another is booted.
-    pub fn count_recycle(&self) {
-        self.recycles.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sends mail to the waiting thread. The slot must have been taken from the idle stack, so that nobody else does.

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::dispatch::Load;
 use crate::observe::log;
-use crate::observe::status::{Snapshot, Summary};
+use crate::observe::status::{Snapshot, Summary, own};
 use crate::php::{PhpPool, ffi};
 
 /// What the status shows of the pool itself.
@@ -75,7 +75,7 @@ fn summary(pool: &PhpPool, asker: Asker) -> Summary {
         max_children_reached: figures.reached(),
         slow_requests: figures.slow(),
         memory_peak: pool.info.shows_memory_peak.then(|| figures.memory_peak()),
-        recycles: dispatcher.slots().iter().map(|slot| slot.recycles()).sum(),
+        own: figures.own(),
         waits: load.waits,
     }
 }
@@ -117,9 +117,14 @@ pub fn status() -> Option<ffi::ftm_status> {
         max_children_reached: long(summary.max_children_reached),
         slow_requests: long(summary.slow_requests),
         memory_peak: long(summary.memory_peak.unwrap_or(0)),
-        recycles: long(summary.recycles),
         slots: pool.dispatcher.slots().len(),
     })
+}
+
+/// Figure `index` of our own for a script; `None` where there is none.
+pub fn own_figure(index: usize) -> Option<(&'static CStr, i64)> {
+    let own = POOL.get()?.dispatcher.figures().own();
+    Some((own::SHOWN.get(index)?.name, long(*own.get(index)?)))
 }
 
 /// Row `index` for a script; `None` where the slot has no thread at the moment.

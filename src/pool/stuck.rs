@@ -13,6 +13,7 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{Pid, getpid};
 
 use crate::observe::log;
+use crate::observe::status::own::Counted;
 use crate::php;
 
 /// Descriptors of one poll() that are looked at.
@@ -82,26 +83,29 @@ impl Call {
     }
 }
 
-/// Ends what `thread` waits for, if it is blocked. `own` is the connection to the web server, which stays.
-pub fn end_wait(thread: i32, file: &CallFile, own: RawFd) {
-    let Some(call) = file.read() else { return };
+/// Ends what `thread` waits for, if it is blocked, and tells what that was. `own` is the connection to the web server, which
+/// stays.
+pub fn end_wait(thread: i32, file: &CallFile, own: RawFd) -> Option<Counted> {
+    let call = file.read()?;
     if call.waits_for_child() {
         return end_children(thread);
     }
     // Once it is still in the same call with these copies made, they are what it waits for, whatever it does next.
     let copies: Vec<OwnedFd> = call.descriptors().into_iter().filter(|&fd| fd != own).filter_map(copy).collect();
     if file.read().as_ref() != Some(&call) {
-        return;
+        return None;
     }
-    for fd in copies {
+    let ended = copies.into_iter().filter_map(|fd| {
         match fstat(&fd).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT) {
             Ok(SFlag::S_IFSOCK) if shutdown(fd.as_raw_fd(), Shutdown::Both).is_ok() => {
                 log::notice!("thread {thread} waits for a socket: shut down, to end its request");
+                Some(Counted::KillBySocket)
             }
             Ok(SFlag::S_IFIFO) => end_children(thread),
-            _ => {}
+            _ => None,
         }
-    }
+    });
+    ended.last()
 }
 
 fn copy(fd: RawFd) -> Option<OwnedFd> {
@@ -121,11 +125,13 @@ fn polled(address: u64, count: usize) -> Vec<RawFd> {
 }
 
 /// Kills the programs that `thread` has started, and theirs.
-fn end_children(thread: i32) {
-    for child in children(getpid().as_raw(), thread) {
+fn end_children(thread: i32) -> Option<Counted> {
+    let children = children(getpid().as_raw(), thread);
+    for &child in &children {
         end_tree(child);
         log::notice!("thread {thread} waits for the program {child}: killed, to end its request");
     }
+    (!children.is_empty()).then_some(Counted::KillByProgram)
 }
 
 /// The children of a thread; see proc_tid_children(5).

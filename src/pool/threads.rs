@@ -12,6 +12,7 @@ use super::figures::OwnFigures;
 use super::sizing::{Counts, Decision, Sizing};
 use super::status;
 use crate::observe::log;
+use crate::observe::status::own::Counted;
 use crate::php::{self, PhpPool, ThreadEnd};
 
 /// How often a failure to start threads is logged.
@@ -185,7 +186,7 @@ impl Threads {
         }
         self.pool.dispatcher.boots_again();
         match self.boot(index) {
-            Ok(()) => self.pool.dispatcher.slots()[index].count_recycle(),
+            Ok(()) => self.figures.count(Counted::Recycle),
             Err(e) => {
                 self.pool.dispatcher.release_slot(index, true);
                 self.figures.give_place_back();

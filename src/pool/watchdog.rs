@@ -16,6 +16,7 @@ use super::row::State;
 use super::slot::Slot;
 use super::stuck::{self, CallFile};
 use crate::observe::log;
+use crate::observe::status::own::Counted;
 use crate::php::PhpPool;
 use crate::server::Request;
 
@@ -51,6 +52,8 @@ struct Doomed {
     call: Option<CallFile>,
     told: Duration,
     turns: u32,
+    /// What its end will be counted as; `None`: that has been done.
+    step: Option<Counted>,
 }
 
 impl Doomed {
@@ -60,11 +63,17 @@ impl Doomed {
         if self.turns >= FORCE_AFTER
             && let Some(call) = &self.call
         {
-            stuck::end_wait(self.thread, call, request.descriptor());
+            self.step = stuck::end_wait(self.thread, call, request.descriptor()).or(self.step);
         }
         stuck::wake(self.thread);
         self.turns += 1;
         self.call.is_none()
+    }
+
+    /// What is to be counted, once the error has been raised or the request is gone.
+    fn ended(&mut self) -> Option<Counted> {
+        let pending = self.request.upgrade().is_some_and(|request| request.kill_pending());
+        if pending { None } else { self.step.take() }
     }
 }
 
@@ -86,6 +95,11 @@ impl Watchdog {
     /// One turn. Returns threads of which it wants to know what they are blocked in: see [`Watchdog::learn_call`].
     pub fn look(&mut self) -> Vec<i32> {
         let pool = self.pool.clone();
+        self.asked.retain(|_, request| request.strong_count() > 0);
+        self.doomed.retain(|_, doomed| {
+            doomed.ended().into_iter().for_each(|step| pool.dispatcher.figures().count(step));
+            doomed.request.strong_count() > 0
+        });
         let mut unknown = Vec::new();
         for slot in pool.dispatcher.slots() {
             let Some((state, took)) = slot.row().at_work() else { continue };
@@ -97,8 +111,6 @@ impl Watchdog {
                 unknown.extend(self.look_whether_over(slot, &request, took));
             }
         }
-        self.asked.retain(|_, request| request.strong_count() > 0);
-        self.doomed.retain(|_, doomed| doomed.request.strong_count() > 0);
         unknown
     }
 
@@ -142,7 +154,9 @@ impl Watchdog {
             None => {
                 self.warn(slot, took, "execution timed out", "terminating");
                 let thread = slot.row().look(|view| i32::try_from(view.thread_id)).ok()?;
-                let doomed = Doomed { request: Arc::downgrade(request), thread, call: None, told: took, turns: 0 };
+                let step = Some(Counted::KillByError);
+                let doomed =
+                    Doomed { request: Arc::downgrade(request), thread, call: None, told: took, turns: 0, step };
                 request.kill();
                 self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
             }
@@ -151,7 +165,7 @@ impl Watchdog {
                 if took.saturating_sub(doomed.told) < limit {
                     return None;
                 }
-                (doomed.told, doomed.turns) = (took, 0);
+                (doomed.told, doomed.turns, doomed.step) = (took, 0, Some(Counted::KillByError));
                 request.kill();
                 doomed
             }

@@ -1,7 +1,7 @@
 //! `application/json`: a member for each figure.
 
 use super::fields::{self, Value};
-use super::{Snapshot, Summary, escape};
+use super::{Snapshot, Summary, escape, own};
 
 /// The page; with `full` a member `processes`, an array of the threads, and a member `php-ftm` with what is our own.
 pub fn render(snapshot: &Snapshot, full: bool) -> Vec<u8> {
@@ -15,7 +15,7 @@ pub fn render(snapshot: &Snapshot, full: bool) -> Vec<u8> {
             out.push(b'}');
         }
         out.extend_from_slice(b"], \"php-ftm\":");
-        out.extend_from_slice(own(&snapshot.summary).as_bytes());
+        out.extend_from_slice(ours(&snapshot.summary).as_bytes());
     }
     out.push(b'}');
     out
@@ -32,14 +32,14 @@ fn members(out: &mut Vec<u8>, fields: &[(&str, Value<'_>)]) {
     }
 }
 
-/// How often threads were recycled; how many requests waited for a thread at most so many milliseconds, how many there
+/// What is counted; how many requests waited for a thread at most so many milliseconds, how many there
 /// were, and the sum of their waits in seconds.
-fn own(summary: &Summary) -> String {
+fn ours(summary: &Summary) -> String {
     let waits = summary.waits;
     let buckets: Vec<String> = waits.cumulative().map(|(ms, n)| format!("\"{ms}\":{n}")).collect();
+    let counted: String = own::named(&summary.own, " ").map(|(name, _, n)| format!("\"{name}\":{n},")).collect();
     format!(
-        "{{\"recycles\":{},\"queue time\":{{\"at most ms\":{{{}}},\"requests\":{},\"seconds\":{:.6}}}}}",
-        summary.recycles,
+        "{{{counted}\"queue time\":{{\"at most ms\":{{{}}},\"requests\":{},\"seconds\":{:.6}}}}}",
         buckets.join(","),
         waits.count(),
         waits.sum().as_secs_f64()

@@ -12,6 +12,7 @@ mod fields;
 mod html;
 mod json;
 mod openmetrics;
+pub mod own;
 mod query;
 mod text;
 mod xml;
@@ -65,8 +66,8 @@ pub struct Summary {
     pub slow_requests: u64,
     /// The most bytes that a request took; shown from PHP 8.4 on, and `None` before.
     pub memory_peak: Option<u64>,
-    /// How often a thread was replaced by a fresh one.
-    pub recycles: u64,
+    /// What is our own, by [`own::Counted`].
+    pub own: [u64; own::KINDS],
     /// How long requests waited for a thread.
     pub waits: Waits,
 }

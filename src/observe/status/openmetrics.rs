@@ -5,12 +5,12 @@
 
 use std::fmt::Write;
 
-use super::{Snapshot, Summary};
+use super::{Snapshot, Summary, own};
 
 /// The page; `full` adds nothing.
 pub fn render(snapshot: &Snapshot, _full: bool) -> Vec<u8> {
     let mut out = String::new();
-    own(&mut out, &snapshot.summary);
+    ours(&mut out, &snapshot.summary);
     php_fpm(&mut out, &snapshot.summary);
     out.push_str("# EOF\n");
     out.into_bytes()
@@ -21,10 +21,11 @@ fn metric(out: &mut String, name: &str, help: &str, kind: &str, value: u64) {
     let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
 }
 
-fn own(out: &mut String, summary: &Summary) {
-    let help = "The number of times that a thread was replaced by a fresh one.";
-    let name = "phpftm_recycles";
-    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name}_total {}\n", summary.recycles);
+fn ours(out: &mut String, summary: &Summary) {
+    for (name, help, n) in own::named(&summary.own, "_") {
+        let name = format!("phpftm_{name}");
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name}_total {n}\n");
+    }
     let name = "phpftm_queue_seconds";
     let _ = write!(out, "# HELP {name} How long requests waited for a thread.\n# TYPE {name} histogram\n");
     let waits = summary.waits;

@@ -27,6 +27,18 @@ const METRICS: &str = "\
 # HELP phpftm_recycles The number of times that a thread was replaced by a fresh one.
 # TYPE phpftm_recycles counter
 phpftm_recycles_total N
+# HELP phpftm_crashes The number of times that the pool's process died by a fault.
+# TYPE phpftm_crashes counter
+phpftm_crashes_total N
+# HELP phpftm_kills_by_error The number of scripts whose time was up, ended at their next opcode.
+# TYPE phpftm_kills_by_error counter
+phpftm_kills_by_error_total N
+# HELP phpftm_kills_by_socket The number of scripts whose time was up, ended by closing what they waited for.
+# TYPE phpftm_kills_by_socket counter
+phpftm_kills_by_socket_total N
+# HELP phpftm_kills_by_program The number of scripts whose time was up, ended by killing the program that they waited for.
+# TYPE phpftm_kills_by_program counter
+phpftm_kills_by_program_total N
 # HELP phpftm_queue_seconds How long requests waited for a thread.
 # TYPE phpftm_queue_seconds histogram
 phpftm_queue_seconds_bucket{le=\"0.001\"} N
