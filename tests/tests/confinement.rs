@@ -108,7 +108,7 @@ fn lines_of_the_log_keep_the_time_zone_without_its_file() {
     let jail = jail(&site);
     fs::write(jail.join("www/log.txt"), "").expect("a file");
     // Without anything for the master to log, and to read the time zone for, before the pool is forked.
-    let pool = PoolConfig::new("www").unset("catch_workers_output").set("chroot", &jail.display().to_string());
+    let pool = PoolConfig::new("www").set("chroot", &jail.display().to_string());
     // Further from UTC than a test lasts.
     let server = Server::start(&site, ServerConfig::pool(pool).env("TZ", "XXX-9"));
     server.call(&inside(&site, "/www/log.txt"));
