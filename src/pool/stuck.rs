@@ -105,7 +105,7 @@ pub fn end_wait(thread: i32, file: &CallFile, own: RawFd) -> Option<Counted> {
             _ => None,
         }
     });
-    ended.last()
+    ended.fold(None, |_, step| Some(step))
 }
 
 fn copy(fd: RawFd) -> Option<OwnedFd> {

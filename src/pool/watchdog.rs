@@ -107,7 +107,8 @@ impl Watchdog {
             if state == State::Running {
                 self.look_whether_slow(slot, &request, took);
             }
-            if state == State::Running || self.limits.track_finished {
+            let answering = state == State::Running && !request.finished();
+            if answering || self.limits.track_finished {
                 unknown.extend(self.look_whether_over(slot, &request, took));
             }
         }

@@ -8,30 +8,24 @@
 //!
 //! An idle connection costs this task and its descriptor; the read buffer is shared by all of them.
 
-use std::cell::RefCell;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ftm_fastcgi::{Decoder, Event, Limits, ProtocolStatus, Role, end_request};
+use ftm_fastcgi::{Decoder, Event, ProtocolStatus, end_request};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFdReadyGuard;
-use tokio::sync::{mpsc, watch as signal};
 
+use super::connections::{Connections, READ_BUFFER};
+use super::drain::drain;
+use super::entry::{Entry, PARAMS_DEADLINE, Stage, refuse};
 use super::request::Request;
 use super::watch::watch;
-use super::wire::{Wire, WireLimits, read_now};
-use super::{BodyEnd, Gone, OpenConnections};
+use super::wire::{Wire, read_now};
+use super::{BodyEnd, Gone};
 use crate::observe::log;
-use crate::pool::{Dispatcher, Pages};
-
-/// Bytes read from a socket at once.
-const READ_BUFFER: usize = 64 * 1024;
-
-/// How long PARAMS may take to arrive, counted from BEGIN_REQUEST.
-const PARAMS_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long after it was accepted a connection may wait with its first byte while the pool stops. PHP-FPM gives as long.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
@@ -44,96 +38,6 @@ const STARVED_LIMIT: usize = 16 << 20;
 
 /// How often a connection is looked at whose state may change without an event.
 const CHECK: Duration = Duration::from_secs(1);
-
-/// What all connections of a pool have in common.
-#[derive(Clone)]
-pub struct ConnectionSettings {
-    /// Limits of the codec.
-    pub limits: Limits,
-    /// Limits of the write side.
-    pub wire: WireLimits,
-    /// `request_body_buffer`: body bytes that are read before dispatch.
-    pub body_buffer: usize,
-    /// `max_input_time`: how long a body may take; `None`: as long as it likes.
-    pub body_deadline: Option<Duration>,
-    /// `request_body_min_rate`: bytes that extend that deadline by a second each; 0: it is not extended.
-    pub body_min_rate: u64,
-}
-
-/// What connections share: settings, the dispatcher, and the one read buffer.
-pub struct Connections {
-    settings: ConnectionSettings,
-    dispatcher: Arc<Dispatcher>,
-    buffer: RefCell<Box<[u8]>>,
-    pages: Pages,
-    stop: signal::Receiver<bool>,
-    open: Rc<OpenConnections>,
-    /// Where idle connections go when the pool finishes; `None`: they are closed.
-    successor: RefCell<Option<mpsc::UnboundedSender<OwnedFd>>>,
-}
-
-impl Connections {
-    /// `stop` turns true when the pool is to finish: idle connections close then, others after their requests.
-    pub fn new(
-        settings: ConnectionSettings,
-        dispatcher: Arc<Dispatcher>,
-        pages: Pages,
-        stop: signal::Receiver<bool>,
-        open: Rc<OpenConnections>,
-    ) -> Rc<Connections> {
-        let buffer = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
-        Rc::new(Connections { settings, dispatcher, buffer, pages, stop, open, successor: RefCell::new(None) })
-    }
-
-    /// What is answered without a PHP thread.
-    pub fn pages(&self) -> &Pages {
-        &self.pages
-    }
-
-    /// Those that are open.
-    pub fn open(&self) -> &OpenConnections {
-        &self.open
-    }
-
-    /// From now on, idle connections are handed over when the pool finishes. `None`: no more.
-    pub fn set_successor(&self, successor: Option<mpsc::UnboundedSender<OwnedFd>>) {
-        *self.successor.borrow_mut() = successor;
-    }
-
-    /// Serves a connected, non-blocking socket until it ends. It counts as open from now on, not from the future's first
-    /// turn: many may be accepted before that.
-    pub fn serve(self: Rc<Self>, socket: OwnedFd) -> impl Future<Output = ()> {
-        let open = self.open.enter();
-        async move {
-            let wire = Arc::new(Wire::new(socket, self.settings.wire));
-            let mut connection = Connection {
-                decoder: Decoder::new(self.settings.limits),
-                entries: Vec::new(),
-                wire,
-                accepted: Instant::now(),
-                spoken: false,
-                read_closed: false,
-                shared: self,
-            };
-            match connection.run().await {
-                Ok(Leave::HandedOver) => {}
-                Ok(Leave::Closed) => connection.hang_up(),
-                Err(e) => {
-                    log::warning!("connection closed: {e}");
-                    connection.hang_up();
-                }
-            }
-            drop(connection);
-            drop(open);
-        }
-    }
-
-    /// The client of the request is gone, and with it the rest of its body.
-    fn abort(&self, request: &Arc<Request>) {
-        request.body().end(BodyEnd::Gone);
-        self.dispatcher.abort(request);
-    }
-}
 
 /// The wire, for tokio to register.
 struct WireFd(Arc<Wire>);
@@ -150,41 +54,16 @@ impl AsRawFd for WireFd {
     }
 }
 
-enum Stage {
-    /// PARAMS are arriving.
-    Params,
-    /// The body is buffered until it is complete or too large for that.
-    Buffering(Arc<Request>),
-    /// A PHP thread runs it, or it is queued for one.
-    Dispatched(Arc<Request>),
-}
-
-struct Entry {
-    id: u16,
-    role: Role,
-    keep_conn: bool,
-    begun: Instant,
-    stage: Stage,
-}
-
-impl Entry {
-    fn request(&self) -> Option<&Arc<Request>> {
-        match &self.stage {
-            Stage::Params => None,
-            Stage::Buffering(request) | Stage::Dispatched(request) => Some(request),
-        }
-    }
-}
-
 /// How a connection's time here ended.
-enum Leave {
+pub enum Leave {
     /// The client has left, or is to.
     Closed,
     /// The successor serves it.
     HandedOver,
 }
 
-struct Connection {
+/// A connection of a web server.
+pub struct Connection {
     decoder: Decoder,
     entries: Vec<Entry>,
     wire: Arc<Wire>,
@@ -197,9 +76,27 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(&mut self) -> Result<Leave, Box<dyn std::error::Error>> {
+    /// Takes over a connected, non-blocking socket.
+    pub fn new(socket: OwnedFd, shared: Rc<Connections>) -> Connection {
+        Connection {
+            decoder: Decoder::new(shared.settings().limits),
+            entries: Vec::new(),
+            wire: Arc::new(Wire::new(socket, shared.settings().wire)),
+            accepted: Instant::now(),
+            spoken: false,
+            read_closed: false,
+            shared,
+        }
+    }
+
+    /// Serves it until it ends.
+    ///
+    /// # Errors
+    ///
+    /// What came is no FastCGI, or the socket cannot be watched.
+    pub async fn run(&mut self) -> Result<Leave, Box<dyn std::error::Error>> {
         let socket = watch(WireFd(self.wire.clone()), Interest::READABLE)?;
-        let mut stop = self.shared.stop.clone();
+        let mut stop = self.shared.stop();
         let mut stopping = *stop.borrow_and_update();
         loop {
             self.forget_finished();
@@ -231,7 +128,7 @@ impl Connection {
                 () = released(held.as_ref(), self.body_limit()), if held.is_some() => {}
                 () = self.wire.drain_wanted() => drop(tokio::task::spawn_local(drain(self.wire.clone()))),
                 () = sleep_until(deadline) => {
-                    if (self.read_closed && hung_up(&self.wire, false)) || (held.is_some() && hung_up(&self.wire, true)) {
+                    if (self.read_closed && self.wire.hung_up(false)) || (held.is_some() && self.wire.hung_up(true)) {
                         return Ok(Leave::Closed);
                     }
                     self.check_deadlines();
@@ -242,13 +139,13 @@ impl Connection {
     }
 
     fn has_successor(&self) -> bool {
-        self.shared.successor.borrow().is_some()
+        self.shared.successor().is_some()
     }
 
     /// Gives the connection to the successor, if there is one and nothing is under way here. Bytes that the client has
     /// sent meanwhile wait in the socket.
     fn handed_over(&self) -> bool {
-        let successor = self.shared.successor.borrow();
+        let successor = self.shared.successor();
         let Some(successor) = successor.as_ref().filter(|_| self.is_idle() && self.wire.stays_open()) else {
             return false;
         };
@@ -265,11 +162,11 @@ impl Connection {
     /// its first byte; what lies in the socket already is served too.
     fn may_still_speak(&self) -> bool {
         let fresh = !self.spoken && self.accepted.elapsed() < FIRST_BYTE;
-        fresh || (self.entries.is_empty() && readable(&self.wire))
+        fresh || (self.entries.is_empty() && self.wire.readable())
     }
 
     fn body_limit(&self) -> usize {
-        self.shared.settings.body_buffer.max(READ_BUFFER)
+        self.shared.settings().body_buffer.max(READ_BUFFER)
     }
 
     /// Why nothing is read from the client for now, which holds it back: a script has as much of its body waiting as it
@@ -294,7 +191,7 @@ impl Connection {
     /// Reads once and handles what came. False when the client has left.
     fn read(&mut self, guard: &mut AsyncFdReadyGuard<'_, WireFd>) -> Result<bool, ftm_fastcgi::Error> {
         let shared = self.shared.clone();
-        let mut buffer = shared.buffer.borrow_mut();
+        let mut buffer = shared.buffer();
         let n = match read_now(&self.wire, &mut buffer) {
             Ok(0) => return Ok(self.end_of_input()),
             Ok(n) => n,
@@ -320,7 +217,7 @@ impl Connection {
     /// The client sends no more. Who only ended his sending still reads: on a unix socket that can be told apart from one
     /// who has closed. False when nothing is left to do for this one.
     fn end_of_input(&mut self) -> bool {
-        if self.is_idle() || !self.wire.is_unix() || hung_up(&self.wire, false) {
+        if self.is_idle() || !self.wire.is_unix() || self.wire.hung_up(false) {
             return false;
         }
         self.read_closed = true;
@@ -347,7 +244,7 @@ impl Connection {
         match event {
             Event::Begin { id, role, keep_conn } => {
                 self.wire.begin();
-                self.shared.pages.count_request();
+                self.shared.pages().count_request();
                 self.entries.push(Entry { id, role, keep_conn, begun: Instant::now(), stage: Stage::Params });
             }
             Event::Params { id, params } => self.params_complete(id, params),
@@ -372,15 +269,15 @@ impl Connection {
     fn params_complete(&mut self, id: u16, params: ftm_fastcgi::Params) {
         let (wire, shared) = (self.wire.clone(), self.shared.clone());
         let Some(entry) = self.entry(id) else { return };
-        let page = shared.pages.find(&params);
+        let page = shared.pages().find(&params);
         let request = Arc::new(Request::new(id, entry.role, entry.keep_conn, wire.clone(), params, entry.begun));
         if let Some(page) = page {
             // Whatever body it has is dropped as it comes. A client that leaves answers unread gets no more of them.
             if wire.congested() {
-                refuse(&shared.pages, &request, "503 Service Unavailable");
+                refuse(shared.pages(), &request, "503 Service Unavailable");
             } else {
-                let response = shared.pages.render(&page);
-                shared.pages.log(&request, &request.take_params(), "200 OK", &response);
+                let response = shared.pages().render(&page);
+                shared.pages().log(&request, &request.take_params(), "200 OK", &response);
                 request.reply(&response);
             }
             entry.stage = Stage::Dispatched(request);
@@ -392,7 +289,7 @@ impl Connection {
     }
 
     fn refuse_params(&mut self, id: u16) {
-        let limit = self.shared.settings.limits.params;
+        let limit = self.shared.settings().limits.params;
         log::warning!("a request's parameters exceed request_params_limit ({limit} bytes): refused with 431");
         let wire = self.wire.clone();
         if let Some(entry) = self.entry(id) {
@@ -412,7 +309,7 @@ impl Connection {
 
     /// Hands a buffering request over once its body is complete, or too large to be buffered whole.
     fn dispatch_if_ready(&mut self, id: u16, now: bool) {
-        let limit = self.shared.settings.body_buffer;
+        let limit = self.shared.settings().body_buffer;
         let shared = self.shared.clone();
         let Some(entry) = self.entry(id) else { return };
         let Stage::Buffering(request) = &entry.stage else { return };
@@ -424,10 +321,10 @@ impl Connection {
                     "a request body broke off after {}{announced} bytes: refused with 400",
                     request.body().received()
                 );
-                refuse(&shared.pages, &request, "400 Bad Request");
+                refuse(shared.pages(), &request, "400 Bad Request");
             }
-            Some(_) => shared.dispatcher.submit(request.clone()),
-            None if now || request.body().buffered() >= limit => shared.dispatcher.submit(request.clone()),
+            Some(_) => shared.dispatcher().submit(request.clone()),
+            None if now || request.body().buffered() >= limit => shared.dispatcher().submit(request.clone()),
             None => return,
         }
         entry.stage = Stage::Dispatched(request);
@@ -467,25 +364,13 @@ impl Connection {
         // client that leaves while nothing is read from it.
         let check = check || self.entries.iter().any(|entry| !entry.keep_conn);
         let check = check.then(|| Instant::now() + CHECK);
-        let entries = self.entries.iter().filter_map(|entry| self.entry_deadline(entry));
+        let entries = self.entries.iter().filter_map(|entry| entry.deadline(self.shared.settings()));
         entries.chain(linger).chain(check).min()
-    }
-
-    fn entry_deadline(&self, entry: &Entry) -> Option<Instant> {
-        let Some(request) = entry.request() else {
-            return entry.begun.checked_add(PARAMS_DEADLINE);
-        };
-        if request.body().ended().is_some() || request.finished() {
-            return None;
-        }
-        let settings = &self.shared.settings;
-        let extra = request.body().received().checked_div(settings.body_min_rate).unwrap_or(0);
-        entry.begun.checked_add(settings.body_deadline?)?.checked_add(Duration::from_secs(extra))
     }
 
     fn check_deadlines(&mut self) {
         let now = Instant::now();
-        let due = |entry: &Entry| self.entry_deadline(entry).is_some_and(|deadline| deadline <= now);
+        let due = |entry: &Entry| entry.deadline(self.shared.settings()).is_some_and(|deadline| deadline <= now);
         let late: Vec<u16> = self.entries.iter().filter(|entry| due(entry)).map(|entry| entry.id).collect();
         for id in late {
             let (wire, shared) = (self.wire.clone(), self.shared.clone());
@@ -503,7 +388,7 @@ impl Connection {
                         "a request body did not arrive within max_input_time ({} bytes did): refused with 408",
                         request.body().received()
                     );
-                    refuse(&shared.pages, request, "408 Request Timeout");
+                    refuse(shared.pages(), request, "408 Request Timeout");
                 }
                 Stage::Dispatched(request) => request.body().end(BodyEnd::TimedOut),
             }
@@ -511,7 +396,7 @@ impl Connection {
     }
 
     /// The connection is over: whatever is under way has lost its client.
-    fn hang_up(&mut self) {
+    pub fn hang_up(&mut self) {
         self.wire.hang_up();
         for entry in self.entries.drain(..) {
             if let Some(request) = entry.request() {
@@ -519,12 +404,6 @@ impl Connection {
             }
         }
     }
-}
-
-/// Answers a request that no PHP thread is to run, and logs that.
-fn refuse(pages: &Pages, request: &Request, status: &str) {
-    pages.log(request, &request.take_params(), status, b"");
-    request.refuse(status);
 }
 
 /// See [`Connection::held`].
@@ -541,44 +420,9 @@ async fn released(held: Option<&Held>, body_limit: usize) {
     }
 }
 
-/// Writes what a slow reader has left pending, as it reads.
-async fn drain(wire: Arc<Wire>) {
-    // A second registration of the same socket needs a descriptor of its own; it lives as long as the reader is slow.
-    let writable = wire.as_fd().try_clone_to_owned().and_then(|fd| watch(fd, Interest::WRITABLE));
-    let writable = match writable {
-        Ok(writable) => writable,
-        Err(e) => {
-            log::error!("cannot watch a slow client for writing: {e}: its connection is closed");
-            return wire.hang_up();
-        }
-    };
-    while !wire.drain() {
-        match tokio::time::timeout(wire.stalled_limit(), writable.writable()).await {
-            Ok(Ok(mut guard)) => guard.clear_ready(),
-            Ok(Err(_)) | Err(_) => return wire.hang_up(),
-        }
-    }
-}
-
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// Whether a read would find bytes.
-fn readable(wire: &Wire) -> bool {
-    poll_now(wire, libc::POLLIN)
-}
-
-/// Whether the client has closed the connection; with `half`, also whether it has only ended its sending.
-fn hung_up(wire: &Wire, half: bool) -> bool {
-    poll_now(wire, if half { libc::POLLRDHUP } else { 0 })
-}
-
-fn poll_now(wire: &Wire, events: libc::c_short) -> bool {
-    let mut fd = libc::pollfd { fd: wire.as_raw_fd(), events, revents: 0 };
-    // SAFETY: one valid pollfd.
-    unsafe { libc::poll(&mut fd, 1, 0) > 0 }
 }

@@ -6,6 +6,9 @@
 mod allowed;
 mod body;
 mod connection;
+mod connections;
+mod drain;
+mod entry;
 mod handover;
 mod listener;
 mod open;
@@ -16,7 +19,7 @@ mod wire;
 
 pub use allowed::AllowedClients;
 pub use body::{Body, BodyEnd};
-pub use connection::{ConnectionSettings, Connections};
+pub use connections::{ConnectionSettings, Connections};
 pub use handover::{give, take};
 pub use listener::{Gate, accept_loop, accept_rest};
 pub use open::OpenConnections;

@@ -87,6 +87,22 @@ impl Wire {
         Wire { fd, unix, peer, state: Mutex::default(), drain_wanted: Notify::new(), limits }
     }
 
+    /// Whether a read would find bytes.
+    pub fn readable(&self) -> bool {
+        self.poll_now(libc::POLLIN)
+    }
+
+    /// Whether the client has closed the connection; with `half`, also whether it has only ended its sending.
+    pub fn hung_up(&self, half: bool) -> bool {
+        self.poll_now(if half { libc::POLLRDHUP } else { 0 })
+    }
+
+    fn poll_now(&self, events: libc::c_short) -> bool {
+        let mut fd = libc::pollfd { fd: self.fd.as_raw_fd(), events, revents: 0 };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&mut fd, 1, 0) > 0 }
+    }
+
     /// Whether this is a unix socket, which tells a peer that closed from one that only ended its sending.
     pub fn is_unix(&self) -> bool {
         self.unix

@@ -48,6 +48,9 @@ fn an_entry_is_php_fpms() {
     let server = Server::start(&site, ServerConfig::pool(pool(&site)));
     let (answer, frames) = slow(&site, &server, "/slow.php?x=1");
     assert_eq!(answer, "done");
+    // From PHP 8.4 on, a closure's name holds its place.
+    let place = Regex::new(r"^\{closure.*\}").expect("a pattern");
+    let frames: Vec<_> = frames.iter().map(|frame| place.replace(frame, "{closure}")).collect();
     assert_eq!(
         frames,
         ["usleep() inc.php:2", "{closure}() inc.php:3", "[INCLUDE_OR_EVAL]() slow.php:4", "run() slow.php:7"]
@@ -75,7 +78,7 @@ fn nobody_is_disturbed() {
     site.file("sleep.php", "<?php $left = sleep(3); $t = microtime(true); usleep(10); echo 'left ', $left;");
     site.file("select.php", "<?php [$a, $b] = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, 0); $r = [$a]; $w = $e = [];\necho json_encode(stream_select($r, $w, $e, 3)), json_encode(error_get_last());");
     site.file("loop.php", "<?php\nfunction spin($end) { for ($n = 0; microtime(true) < $end; $n++); return $n; }\nspin(microtime(true) + 3); echo 'looped';");
-    site.file("regex.php", "<?php ini_set('pcre.jit', 0); ini_set('pcre.backtrack_limit', '100000000000'); $s = str_repeat('a', 29);\necho json_encode(preg_match('/^(a+)+$/', $s . 'b')), ' ', preg_last_error();");
+    site.file("regex.php", "<?php ini_set('pcre.jit', 0); ini_set('pcre.backtrack_limit', '100000000000'); $s = str_repeat('a', 29);\nfunction search($s) { return \\preg_match('/^(a+)+$/', $s); }\nsearch($s . 'b');");
     site.file("fiber.php", "<?php\nfunction inner() { sleep(3); }\n$f = new Fiber(function () {\n  inner();\n});\n$f->start(); echo 'resumed';");
     let server = Server::start(&site, ServerConfig::pool(pool(&site)));
     for (uri, answer, first) in [
@@ -90,7 +93,8 @@ fn nobody_is_disturbed() {
     assert_eq!(text, "looped");
     assert_eq!(frames.last().map(String::as_str), Some("spin() loop.php:3"), "{frames:?}");
     let (_, frames) = slow(&site, &server, "/regex.php");
-    assert_eq!(frames, ["preg_match() regex.php:2"]);
+    // From PHP 8.4 on, some functions are called without a frame of their own.
+    assert_eq!(frames.last().map(String::as_str), Some("search() regex.php:3"), "{frames:?}");
     server.stop();
 }
 
