@@ -213,7 +213,9 @@ fn test(cli: &Cli, path: PathBuf, inherited: Inherited, engine: &EngineSettings)
         return exit::SOFTWARE;
     }
     log::notice!("configuration file {} test is successful", config.file.display());
-    eprintln!();
+    if Engine::php_version_id() < 80400 {
+        eprintln!(); // as PHP-FPM, until then
+    }
     exit::OK
 }
 

@@ -95,8 +95,8 @@ impl Engine {
         unsafe { CStr::from_ptr(ffi::ftm_php_version()) }.to_string_lossy().into_owned()
     }
 
-    /// PHP_VERSION_ID, such as 80232.
-    pub fn php_version_id(&self) -> u32 {
+    /// PHP_VERSION_ID, such as 80232; likewise.
+    pub fn php_version_id() -> u32 {
         // SAFETY: returns a constant.
         unsafe { ffi::ftm_php_version_id() }
     }

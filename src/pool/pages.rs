@@ -54,7 +54,7 @@ impl Pages {
             status_path: config.status_path.clone(),
             ping: config.ping.as_ref().map(|ping| (ping.path.clone(), ping.response.as_bytes().to_vec())),
             paths: pool.paths.clone(),
-            keys: if engine.php_version_id() >= 80400 { Keys::Whole } else { Keys::Beginnings },
+            keys: if Engine::php_version_id() >= 80400 { Keys::Whole } else { Keys::Beginnings },
             headers: Headers::of(engine),
             pool,
         }

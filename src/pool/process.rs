@@ -148,7 +148,7 @@ fn path_settings(engine: &Engine) -> PathSettings {
         fix_pathinfo: engine.ini_long(c"cgi.fix_pathinfo", 1) != 0,
         discard_path: engine.ini_long(c"cgi.discard_path", 0) != 0,
         doc_root: engine.ini_string(c"doc_root"),
-        decode_path_info: engine.php_version_id() >= 80400,
+        decode_path_info: Engine::php_version_id() >= 80400,
     }
 }
 
@@ -160,7 +160,7 @@ fn pool_info(pool: &Pool, engine: &Engine) -> PoolInfo {
             ProcessManager::Dynamic { .. } => c"dynamic",
             ProcessManager::Ondemand { .. } => c"ondemand",
         },
-        shows_memory_peak: engine.php_version_id() >= 80400,
+        shows_memory_peak: Engine::php_version_id() >= 80400,
     }
 }
 

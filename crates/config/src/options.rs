@@ -92,6 +92,8 @@ pub fn php_constant(name: &str, version: &str) -> Option<String> {
         "PHP_VERSION_ID" => (major * 10_000 + minor * 100 + release).to_string(),
         "PHP_OS" | "PHP_OS_FAMILY" => "Linux".to_string(),
         "PHP_SAPI" => "fpm-fcgi".to_string(),
+        // Without E_STRICT, which nothing raises any more.
+        "E_ALL" if (major, minor) >= (8, 4) => (32767 & !2048).to_string(),
         _ => return error_level(name),
     })
 }
@@ -108,6 +110,7 @@ mod tests {
         assert_eq!((value("PHP_VERSION"), value("PHP_VERSION_ID")), ("8.5.10-dev".into(), "80510".into()));
         assert_eq!(php_constant("PHP_VERSION_ID", "8.2.32").as_deref(), Some("80232"));
         assert_eq!(php_constant("E_ALL", "8.2.32").as_deref(), Some("32767"));
+        assert_eq!(php_constant("E_ALL", "8.4.1").as_deref(), Some("30719"));
         assert_eq!(php_constant("php_version", "8.2.32"), None);
     }
 }
