@@ -89,7 +89,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         max_requests: pool.max_requests.map_or(0, |n| u64::from(n.get())),
         stack_size: privileges::stack_size(pool),
         paths: path_settings(&engine),
-        info: pool_info(pool, &engine),
+        info: pool_info(pool),
         backlog: Backlog::new(Arc::downgrade(&listener)),
         output,
         slow: slow_log(pool, files.slow),
@@ -152,7 +152,7 @@ fn path_settings(engine: &Engine) -> PathSettings {
     }
 }
 
-fn pool_info(pool: &Pool, engine: &Engine) -> PoolInfo {
+fn pool_info(pool: &Pool) -> PoolInfo {
     PoolInfo {
         name: CString::new(pool.name.as_str()).unwrap_or_default(),
         process_manager: match pool.process_manager {
