@@ -15,7 +15,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid};
 use super::events::Events;
 use super::notify::Totals;
 use super::output::Output;
-use super::process::Process;
+use super::process::{Heard, Process};
 use super::{PoolSocket, become_pool};
 use crate::cli::exit;
 use crate::observe::status::own::Counted;
@@ -146,18 +146,25 @@ impl Children {
         self.processes_mut().for_each(Process::log_output);
     }
 
-    /// Listens to the processes. Where one serves, that of the former configuration is relieved, and has `patience` to
-    /// finish. True if now, for the first time, all serve.
-    pub fn listen(&mut self, patience: Duration) -> bool {
+    /// Listens to the processes. Where one serves, its predecessors are relieved, and have `patience` to finish. `running`:
+    /// the server is not about to stop. True if now, for the first time, all serve.
+    pub fn listen(&mut self, patience: Duration, running: bool) -> bool {
         for former in &mut self.former {
             former.listen();
         }
-        for process in self.children.iter_mut().filter_map(|child| child.process.as_mut()) {
-            if process.listen() {
-                let relieved = self.former.iter_mut().filter(|former| former.pool == process.pool);
-                relieved.for_each(|former| former.relieve(process, patience));
+        let mut worn = Vec::new();
+        for (index, child) in self.children.iter_mut().enumerate() {
+            let Some(process) = &mut child.process else { continue };
+            match process.listen() {
+                Heard::Ready => {
+                    let relieved = self.former.iter_mut().filter(|former| former.pool == process.pool);
+                    relieved.for_each(|former| former.relieve(process, patience));
+                }
+                Heard::WantsSuccessor if running => worn.push(index),
+                Heard::WantsSuccessor | Heard::Nothing => {}
             }
         }
+        worn.into_iter().for_each(|index| self.replace(index));
         if self.ready_said || self.children.is_empty() || !self.children.iter().all(Child::serves) {
             return false;
         }
@@ -165,6 +172,21 @@ impl Children {
         // Those whose pools are gone.
         self.former.iter_mut().for_each(|former| former.finish(patience));
         true
+    }
+
+    /// Starts a new process beside one that is worn out, and relieves that when it serves.
+    fn replace(&mut self, index: usize) {
+        let Some(worn) = self.children[index].process.take() else { return };
+        match self.start(index) {
+            Ok(()) => {
+                log::notice!("[pool {}] child {} is to be replaced, as it asks for", worn.pool, worn.pid);
+                self.former.push(worn);
+            }
+            Err(e) => {
+                log::error!("[pool {}] fork() failed: {e}", worn.pool);
+                self.children[index].process = Some(worn);
+            }
+        }
     }
 
     /// Whether each pool serves, or has failed to.

@@ -44,6 +44,17 @@ pub struct Process {
     stop: Stop,
 }
 
+/// What a process has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing that its owner has to act on.
+    Nothing,
+    /// It serves from now on.
+    Ready,
+    /// It is to be replaced.
+    WantsSuccessor,
+}
+
 impl Process {
     /// One that has just been forked.
     pub fn new(pool: String, pid: Pid, control: MasterEnd, output: Output) -> Process {
@@ -76,23 +87,24 @@ impl Process {
         self.output.read(&self.pool, self.pid.as_raw().into());
     }
 
-    /// Listens to it. True if it has just said that it serves.
-    pub fn listen(&mut self) -> bool {
+    /// Listens to it.
+    pub fn listen(&mut self) -> Heard {
         match self.control.as_ref().map(MasterEnd::listen) {
-            Some(Said::Ready) => !std::mem::replace(&mut self.serves, true),
+            Some(Said::Ready) if !std::mem::replace(&mut self.serves, true) => Heard::Ready,
+            Some(Said::WantsSuccessor) => Heard::WantsSuccessor,
             // Its SIGCHLD is on its way.
             Some(Said::Closed) => {
                 self.control = None;
-                false
+                Heard::Nothing
             }
             Some(Said::AsksCall(thread)) => {
                 if let Some(control) = &self.control {
                     // The thread may have ended since, and the process, too.
                     let _ = control.send_call(self.pid, thread);
                 }
-                false
+                Heard::Nothing
             }
-            Some(Said::Nothing) | None => false,
+            Some(Said::Ready | Said::Nothing) | None => Heard::Nothing,
         }
     }
 

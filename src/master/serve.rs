@@ -198,7 +198,8 @@ impl Master {
 
     /// What the pools say.
     fn listen(&mut self) {
-        if self.children.listen(self.settings.patience) && self.state == State::Running {
+        let running = self.state == State::Running;
+        if self.children.listen(self.settings.patience, running) && running {
             log::notice!("ready to handle connections");
             self.notifier.ready();
         }

@@ -132,8 +132,8 @@ extern "C" fn ftm_rs_log_access(slot: *mut c_void) {
     fence((), || {
         // SAFETY: C passes on what it was given.
         let thread = unsafe { thread(slot) };
-        if let (Some(logged), Some(access), Some(running)) = (thread.logged.take(), &thread.pool.access, thread.running)
-        {
+        let logged = thread.logged.take().filter(|_| !thread.slot.abandoned());
+        if let (Some(logged), Some(access), Some(running)) = (logged, &thread.pool.access, thread.running) {
             // SAFETY: it lives until ftm_rs_request_done(), and callbacks do not nest.
             logged.write(access, thread.slot.row(), unsafe { running.as_ref() });
         }

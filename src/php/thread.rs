@@ -19,6 +19,8 @@ pub struct PhpPool {
     pub dispatcher: Arc<Dispatcher>,
     /// `pm.max_requests`: requests after which a thread is recycled; 0: never.
     pub max_requests: u64,
+    /// `pm.max_children`.
+    pub max_children: usize,
     /// `thread_stack_size` in bytes.
     pub stack_size: usize,
     /// How script paths are found.

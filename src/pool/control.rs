@@ -4,6 +4,7 @@
 //!  pool ── "ready" ──────────────────────> master
 //!  pool ── "call", with a thread's id ───> master      (what is that thread blocked in?)
 //!  pool <── "call", with a descriptor ──── master
+//!  pool ── "successor" ──────────────────> master      (replace me)
 //!  pool <── "logs", with descriptors ───── master      (SIGUSR1: log files were opened again)
 //!  pool <── "hand over", with a channel ── master      (a reload: finish, and give idle connections to the successor)
 //!  pool <── "take over", with a channel ── master      (to the successor: the connections come from here)
@@ -26,6 +27,8 @@ use crate::server::watch;
 
 /// First byte of a message: the pool serves.
 const READY: u8 = b'R';
+/// First byte of a message: the pool is to have a new process.
+const SUCCESSOR: u8 = b'N';
 /// First byte of a message: log files, of which the following bytes say which they are.
 const LOGS: u8 = b'L';
 const ERROR_LOG: u8 = b'e';
@@ -53,6 +56,8 @@ pub enum Said {
     Ready,
     /// It wants to read what this thread of it is blocked in; see [`MasterEnd::send_call`].
     AsksCall(i32),
+    /// It is to be replaced by a new process.
+    WantsSuccessor,
     /// Nothing for now.
     Nothing,
     /// The pool process has closed its end: it is about to leave.
@@ -107,6 +112,7 @@ impl MasterEnd {
             Ok(0) => Said::Closed,
             Ok(len) => match message[..len].split_first() {
                 Some((&READY, _)) => Said::Ready,
+                Some((&SUCCESSOR, _)) => Said::WantsSuccessor,
                 Some((&CALL, thread)) => thread_id(thread).map_or(Said::Nothing, Said::AsksCall),
                 _ => Said::Nothing,
             },
@@ -182,6 +188,11 @@ impl Orders {
     /// Tells the master that the pool serves. Whether it still listens shows at [`Orders::next`].
     pub fn say_ready(&self) {
         let _ = send(self.0.get_ref().as_fd(), &[READY], &[]);
+    }
+
+    /// Asks the master for a new process in this one's place. False: it is to be asked again.
+    pub fn ask_successor(&self) -> bool {
+        send(self.0.get_ref().as_fd(), &[SUCCESSOR], &[]).is_ok()
     }
 
     /// Asks the master what `thread` is blocked in. The answer is an order.

@@ -87,7 +87,7 @@ impl Dispatcher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The slots, by index.
+    /// The slots, by index: one for each thread that there may be, and for those that may be left to themselves.
     pub fn slots(&self) -> &[Arc<Slot>] {
         &self.slots
     }
@@ -130,6 +130,22 @@ impl Dispatcher {
         state.threads += 1;
         state.booting += 1;
         Some(index)
+    }
+
+    /// Leaves the thread of a slot, which runs `request`, to itself: it does not count as one of the pool's any more. False:
+    /// it does not run that any more.
+    pub fn abandon(&self, index: usize, request: &Arc<Request>) -> bool {
+        // A thread that is done asks for its next request under this lock.
+        let mut state = self.lock();
+        let abandoned = self.slots[index].abandon(request);
+        state.threads -= usize::from(abandoned);
+        abandoned
+    }
+
+    /// The thread that was left to itself has ended: its slot may be used again.
+    pub fn reclaim(&self, index: usize) {
+        self.slots[index].reclaim();
+        self.lock().empty.insert(index);
     }
 
     /// The slot's thread has ended, or could not be `booting`.
@@ -183,6 +199,9 @@ impl Dispatcher {
     pub fn next(&self, slot: &Slot, first: bool) -> Option<Arc<Request>> {
         let mut state = self.lock();
         state.booting -= usize::from(first);
+        if slot.abandoned() {
+            return None;
+        }
         while let Some(Queued { request, since }) = state.queue.pop_front() {
             if state.queue.len() + 1 == self.queue_limit {
                 self.space.notify_waiters();

@@ -46,6 +46,9 @@ use crate::server::{
 /// How often the number of threads is looked at, as by PHP-FPM.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 
+/// How long a thread that was left to itself may go on before the process is replaced because of it.
+const ABANDONED_PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the master hands to a new pool process.
 pub struct PoolStart<'a> {
     /// The pool.
@@ -81,11 +84,13 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
 
     let listener = Arc::new(listener);
-    let slots = (0..pool.max_children as usize).map(|index| Arc::new(Slot::new(index))).collect();
+    let most_slots = pool.max_children as usize + usize::from(pool.max_abandoned_threads);
+    let slots = (0..most_slots).map(|index| Arc::new(Slot::new(index))).collect();
     let sizing = Sizing::new(pool.process_manager, pool.max_children as usize);
     let elastic = pool.process_manager != ProcessManager::Static;
     let php_pool = Arc::new(PhpPool {
         dispatcher: Arc::new(Dispatcher::new(slots, backlog, figures, elastic)),
+        max_children: pool.max_children as usize,
         max_requests: pool.max_requests.map_or(0, |n| u64::from(n.get())),
         stack_size: privileges::stack_size(pool),
         paths: path_settings(&engine),
@@ -110,12 +115,19 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         slow: pool.request_slowlog_timeout,
         terminate: pool.request_terminate_timeout,
         track_finished: pool.request_terminate_timeout_track_finished,
+        force: pool.force_kill_deadline,
     };
     let local = tokio::task::LocalSet::new();
     let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
     let clients =
         AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, About::Pool));
-    local.block_on(&runtime, serve(php_pool, sizing, limits, doors, Gate::new(clients), control, settings))?;
+    let most = usize::from(pool.max_abandoned_threads);
+    let serving = serve(php_pool, sizing, limits, most, doors, Gate::new(clients), control, settings);
+    if !local.block_on(&runtime, serving)? {
+        // PHP's own end would free what the threads that are left still use.
+        // SAFETY: ends the process at once.
+        unsafe { libc::_exit(0) };
+    }
     drop(local);
     runtime.shutdown_background();
     engine.stop();
@@ -178,12 +190,24 @@ fn connection_settings(pool: &Pool, engine: &Engine) -> ConnectionSettings {
     }
 }
 
-async fn watch_requests(watchdog: Rc<RefCell<Watchdog>>, orders: Rc<Orders>, period: Duration) {
+/// Looks after requests that take long. `most`: `max_abandoned_threads`.
+async fn watch_requests(
+    watchdog: Rc<RefCell<Watchdog>>,
+    threads: Rc<Threads>,
+    orders: Rc<Orders>,
+    period: Duration,
+    most: usize,
+) {
     let mut turn = tokio::time::interval(period);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut asked = false;
     loop {
         turn.tick().await;
-        watchdog.borrow_mut().look().into_iter().for_each(|thread| orders.ask_call(thread));
+        let found = watchdog.borrow_mut().look();
+        found.unknown.into_iter().for_each(|thread| orders.ask_call(thread));
+        found.stuck.iter().for_each(|(slot, request)| threads.abandon(*slot, request));
+        let (abandoned, longest) = threads.abandoned();
+        asked = asked || (abandoned >= most || longest > ABANDONED_PATIENCE) && orders.ask_successor();
     }
 }
 
@@ -205,15 +229,17 @@ fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
     tokio::task::spawn_local(give(channel, idle))
 }
 
+/// Serves until the end. False: threads that were left to themselves are still there.
 async fn serve(
     pool: Arc<PhpPool>,
     sizing: Sizing,
     limits: RequestLimits,
+    max_abandoned: usize,
     doors: Vec<Door>,
     gate: Gate,
     control: PoolEnd,
     settings: ConnectionSettings,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
     let (ended, mut ends) = mpsc::unbounded_channel::<Ended>();
@@ -222,7 +248,7 @@ async fn serve(
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
     let orders = Rc::new(control.watched().map_err(|e| format!("cannot watch the master: {e}"))?);
 
-    let threads = Threads::new(pool.clone(), sizing, ended);
+    let threads = Rc::new(Threads::new(pool.clone(), sizing, ended));
     threads.start()?;
     let mut tick = tokio::time::interval_at(Instant::now() + MAINTENANCE, MAINTENANCE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -242,7 +268,8 @@ async fn serve(
 
     let watchdog = Rc::new(RefCell::new(Watchdog::new(pool.clone(), limits)));
     if let Some(period) = limits.period() {
-        drop(tokio::task::spawn_local(watch_requests(watchdog.clone(), orders.clone(), period)));
+        let watching = watch_requests(watchdog.clone(), threads.clone(), orders.clone(), period, max_abandoned);
+        drop(tokio::task::spawn_local(watching));
     }
     let (mut finishing, mut master_gone, mut giving) = (false, false, None);
     // Requests that are still arriving need the slots: they leave when the last connection has closed.
@@ -293,5 +320,5 @@ async fn serve(
         }
     }
     threads.join().await;
-    Ok(())
+    Ok(threads.abandoned().0 == 0)
 }

@@ -5,6 +5,7 @@
 //! ```
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub struct Slot {
     wake: Condvar,
     thread: Mutex<Thread>,
     row: Row,
+    /// See [`Slot::abandon`].
+    abandoned: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -59,7 +62,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Slot {
     /// A slot without a thread.
     pub fn new(index: usize) -> Slot {
-        Slot { index, mail: Mutex::new(None), wake: Condvar::new(), thread: Mutex::default(), row: Row::default() }
+        Slot {
+            index,
+            mail: Mutex::new(None),
+            wake: Condvar::new(),
+            thread: Mutex::default(),
+            row: Row::default(),
+            abandoned: AtomicBool::new(false),
+        }
     }
 
     /// Its number, from 0.
@@ -132,6 +142,27 @@ impl Slot {
         let whole = unsafe { php::ffi::ftm_backtrace(anchor.0, depth, text.as_mut_ptr().cast(), text.len()) };
         let len = text.iter().position(|&b| b == 0).unwrap_or(0);
         Some((String::from_utf8_lossy(&text[..len]).into_owned(), whole))
+    }
+
+    /// Leaves the thread to itself: it is to take no further request. False: it does not run `request` any more.
+    pub fn abandon(&self, request: &Arc<Request>) -> bool {
+        let thread = lock(&self.thread);
+        let running = thread.request.as_ref().is_some_and(|running| Arc::ptr_eq(running, request));
+        if running {
+            self.abandoned.store(true, Ordering::Release);
+            self.row.left();
+        }
+        running
+    }
+
+    /// Whether its thread was left to itself.
+    pub fn abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// The thread that was left to itself has ended.
+    pub fn reclaim(&self) {
+        self.abandoned.store(false, Ordering::Release);
     }
 
     /// Makes the thread look at `request`'s state at its next opcode, if that is what it runs.

@@ -56,7 +56,7 @@ fn summary(pool: &PhpPool, asker: Asker) -> Summary {
     let figures = dispatcher.figures();
     let (mut idle, mut active) = (load.idle, load.threads - load.idle);
     if asker == Asker::StatusPage {
-        (idle, active) = with_asker(idle, active, dispatcher.slots().len());
+        (idle, active) = with_asker(idle, active, pool.max_children);
     }
     figures.note_active(active);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

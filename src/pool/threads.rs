@@ -14,6 +14,7 @@ use super::status;
 use crate::observe::log;
 use crate::observe::status::own::Counted;
 use crate::php::{self, PhpPool, ThreadEnd};
+use crate::server::Request;
 
 /// How often a failure to start threads is logged.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub struct Threads {
     alive: RefCell<HashMap<usize, (thread::JoinHandle<()>, Instant)>>,
     /// Slots whose threads were told to leave for good.
     retiring: RefCell<HashSet<usize>>,
+    /// The threads that were left to themselves, by slot, and since when.
+    abandoned: RefCell<HashMap<usize, Instant>>,
     /// Threads that have left PHP, and may not have ended altogether.
     leaving: RefCell<Vec<thread::JoinHandle<()>>>,
     stopping: Cell<bool>,
@@ -51,6 +54,7 @@ impl Threads {
             ended,
             alive: RefCell::default(),
             retiring: RefCell::default(),
+            abandoned: RefCell::default(),
             leaving: RefCell::default(),
             stopping: Cell::new(false),
             complained: Cell::new(None),
@@ -165,6 +169,14 @@ impl Threads {
 
     /// A thread has left PHP.
     pub fn on_end(&self, (index, end): Ended) {
+        if self.abandoned.borrow_mut().remove(&index).is_some() {
+            log::notice!(
+                "[pool {}] the abandoned thread of slot {index} has ended",
+                self.pool.info.name.to_string_lossy()
+            );
+            self.pool.dispatcher.reclaim(index);
+            return;
+        }
         let ended = self.alive.borrow_mut().remove(&index);
         if end == ThreadEnd::Broken {
             log::warning!("the thread of slot {index} was left in doubt by a fatal error and is replaced");
@@ -193,6 +205,33 @@ impl Threads {
                 self.complain(&format!("cannot start a PHP thread for slot {index}: {e}: trying again later"));
             }
         }
+    }
+
+    /// The thread of slot `index` is stuck in `request`: its client is answered, and another thread takes its place.
+    pub fn abandon(&self, index: usize, request: &Arc<Request>) {
+        if !self.pool.dispatcher.abandon(index, request) {
+            return; // it is about to end by itself
+        }
+        request.give_up();
+        self.figures.count(Counted::Abandon);
+        self.figures.give_place_back();
+        // Whoever joins it might wait for ever.
+        drop(self.alive.borrow_mut().remove(&index));
+        self.retiring.borrow_mut().remove(&index);
+        self.abandoned.borrow_mut().insert(index, Instant::now());
+        if self.sizing.borrow().replaces() && !self.stopping.get() {
+            if let Err(message) = self.boot_some(1) {
+                self.complain(&message);
+            }
+        } else {
+            self.grow_if_wanted();
+        }
+    }
+
+    /// Threads that were left to themselves, and how long the first of them has been.
+    pub fn abandoned(&self) -> (usize, Duration) {
+        let abandoned = self.abandoned.borrow();
+        (abandoned.len(), abandoned.values().map(Instant::elapsed).max().unwrap_or_default())
     }
 
     fn grow_if_wanted(&self) {

@@ -5,6 +5,7 @@
 //!             └─ not within a turn: it is inside C code, and is looked at from here, undisturbed
 //!  time is up ──> a fatal error at its next opcode; each further turn also
 //!                   a signal breaks off its system call ── what that waits for is ended (see stuck.rs)
+//!                     └─ not within force_kill_deadline: its thread is left to itself (see threads.rs)
 //! ```
 
 use std::collections::HashMap;
@@ -32,6 +33,17 @@ pub struct Limits {
     pub terminate: Option<Duration>,
     /// `request_terminate_timeout_track_finished`.
     pub track_finished: bool,
+    /// `force_kill_deadline`.
+    pub force: Option<Duration>,
+}
+
+/// What a turn has found.
+#[derive(Default)]
+pub struct Found {
+    /// Threads of which the watchdog wants to know what they are blocked in: see [`Watchdog::learn_call`].
+    pub unknown: Vec<i32>,
+    /// Slots whose threads are stuck inside C code, and in which request.
+    pub stuck: Vec<(usize, Arc<Request>)>,
 }
 
 impl Limits {
@@ -92,27 +104,27 @@ impl Watchdog {
         Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new() }
     }
 
-    /// One turn. Returns threads of which it wants to know what they are blocked in: see [`Watchdog::learn_call`].
-    pub fn look(&mut self) -> Vec<i32> {
+    /// One turn.
+    pub fn look(&mut self) -> Found {
         let pool = self.pool.clone();
         self.asked.retain(|_, request| request.strong_count() > 0);
         self.doomed.retain(|_, doomed| {
             doomed.ended().into_iter().for_each(|step| pool.dispatcher.figures().count(step));
             doomed.request.strong_count() > 0
         });
-        let mut unknown = Vec::new();
+        let mut found = Found::default();
         for slot in pool.dispatcher.slots() {
-            let Some((state, took)) = slot.row().at_work() else { continue };
+            let Some((state, took)) = slot.row().at_work().filter(|_| !slot.abandoned()) else { continue };
             let Some(request) = slot.running() else { continue };
             if state == State::Running {
                 self.look_whether_slow(slot, &request, took);
             }
             let answering = state == State::Running && !request.finished();
             if answering || self.limits.track_finished {
-                unknown.extend(self.look_whether_over(slot, &request, took));
+                self.look_whether_over(slot, &request, took, &mut found);
             }
         }
-        unknown
+        found
     }
 
     /// What `thread` is blocked in can be read in `file`.
@@ -146,15 +158,14 @@ impl Watchdog {
         }
     }
 
-    /// Returns the thread, if it is to be asked what it is blocked in.
-    fn look_whether_over(&mut self, slot: &Slot, request: &Arc<Request>, took: Duration) -> Option<i32> {
-        let limit = self.limits.terminate?;
+    fn look_whether_over(&mut self, slot: &Slot, request: &Arc<Request>, took: Duration, found: &mut Found) {
+        let Some(limit) = self.limits.terminate else { return };
         let known = self.doomed.get_mut(&slot.index()).filter(|doomed| doomed.request.as_ptr() == Arc::as_ptr(request));
         let doomed = match known {
-            None if took < limit => return None,
+            None if took < limit => return,
             None => {
                 self.warn(slot, took, "execution timed out", "terminating");
-                let thread = slot.row().look(|view| i32::try_from(view.thread_id)).ok()?;
+                let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
                 let step = Some(Counted::KillByError);
                 let doomed =
                     Doomed { request: Arc::downgrade(request), thread, call: None, told: took, turns: 0, step };
@@ -164,15 +175,22 @@ impl Watchdog {
             // The error was raised: shutdown functions and destructors have as long once more.
             Some(doomed) if !request.kill_pending() => {
                 if took.saturating_sub(doomed.told) < limit {
-                    return None;
+                    return;
                 }
                 (doomed.told, doomed.turns, doomed.step) = (took, 0, Some(Counted::KillByError));
                 request.kill();
                 doomed
             }
+            Some(doomed) if self.limits.force.is_some_and(|force| took.saturating_sub(doomed.told) >= force) => {
+                doomed.step = None;
+                found.stuck.push((slot.index(), request.clone()));
+                return self.warn(slot, took, "does not end", "leaving its thread to itself");
+            }
             Some(doomed) => doomed,
         };
-        doomed.press(slot, request).then_some(doomed.thread)
+        if doomed.press(slot, request) {
+            found.unknown.push(doomed.thread);
+        }
     }
 
     /// PHP-FPM's warning.
@@ -202,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_period_is_php_fpms() {
-        let limits = |slow, terminate| Limits { slow, terminate, track_finished: false };
+        let limits = |slow, terminate| Limits { slow, terminate, track_finished: false, force: None };
         let seconds = |n| Some(Duration::from_secs(n));
         assert_eq!(limits(None, None).period(), None);
         assert_eq!(limits(seconds(9), seconds(30)).period(), seconds(3));

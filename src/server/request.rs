@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ftm_fastcgi::{Kind, MAX_CONTENT, Params, ProtocolStatus, Role, end_request, padding, record_header};
@@ -28,6 +28,8 @@ pub struct Request {
     begun: Instant,
     aborted: AtomicBool,
     finished: AtomicBool,
+    /// Held while records are written: whether the response has begun.
+    writing: Mutex<bool>,
     /// See [`Request::want_trace`].
     trace: AtomicU8,
     kill: AtomicU8,
@@ -65,6 +67,7 @@ impl Request {
             trace: AtomicU8::new(wish::NONE),
             kill: AtomicU8::new(wish::NONE),
             finished: AtomicBool::new(false),
+            writing: Mutex::new(false),
         }
     }
 
@@ -134,9 +137,10 @@ impl Request {
         self.trace.compare_exchange(wish::WANTED, wish::TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Its time is up. False: it was already, and nothing has come of it.
-    pub fn kill(&self) -> bool {
-        self.kill.swap(wish::WANTED, Ordering::AcqRel) != wish::WANTED
+    /// Its time is up. What its thread waits for from the web server is over, too.
+    pub fn kill(&self) {
+        self.kill.store(wish::WANTED, Ordering::Release);
+        self.body.end(BodyEnd::TimedOut);
     }
 
     /// Whether it is to be ended; true once for each [`Request::kill`], for the thread that ends it.
@@ -175,8 +179,8 @@ impl Request {
     }
 
     fn send_stream(&self, kind: Kind, pieces: &[&[u8]]) -> Result<(), Gone> {
-        if self.finished() || pieces.iter().all(|piece| piece.is_empty()) {
-            return Ok(()); // nothing follows END_REQUEST, and an empty record would end the stream
+        if pieces.iter().all(|piece| piece.is_empty()) {
+            return Ok(()); // an empty record would end the stream
         }
         if self.aborted() {
             return Err(Gone);
@@ -188,19 +192,41 @@ impl Request {
             while piece.len() > room {
                 let (now, later) = piece.split_at(room);
                 batch.push(now);
-                self.wire.send(&Framed::new(kind, self.id, &batch).slices())?;
+                self.send_batch(kind, &batch)?;
                 batch.clear();
                 (piece, room) = (later, BATCH);
             }
             room -= piece.len();
             batch.push(piece);
         }
-        self.wire.send(&Framed::new(kind, self.id, &batch).slices())
+        self.send_batch(kind, &batch)
+    }
+
+    fn send_batch(&self, kind: Kind, batch: &[&[u8]]) -> Result<(), Gone> {
+        let framed = Framed::new(kind, self.id, batch);
+        let mut begun = self.writing();
+        if self.finished() {
+            return Ok(()); // nothing follows END_REQUEST
+        }
+        *begun |= kind == Kind::Stdout;
+        self.wire.post(&framed.slices())?;
+        drop(begun);
+        self.wire.wait_for_reader(|| self.kill_pending() || self.finished())
+    }
+
+    fn writing(&self) -> MutexGuard<'_, bool> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the response with the rest of its output and messages, the end of STDOUT and END_REQUEST; false if it had
     /// ended before. Never waits.
     pub fn finish(&self, rest: &[u8], messages: &[u8], app_status: u32) -> bool {
+        let _writing = self.writing();
+        self.end(rest, messages, app_status)
+    }
+
+    /// As [`Request::finish`], while nobody else writes.
+    fn end(&self, rest: &[u8], messages: &[u8], app_status: u32) -> bool {
         let aborted = self.aborted();
         // Before the bytes: the peer may reuse the id as soon as it has read them.
         if self.finished.swap(true, Ordering::AcqRel) {
@@ -234,10 +260,21 @@ impl Request {
 
     /// Answers without PHP and ends the request. `status` is a CGI status such as `408 Request Timeout`.
     pub fn refuse(&self, status: &str) {
-        let (_, reason) = status.split_once(' ').unwrap_or(("", status));
-        let answer = format!("Status: {status}\r\nContent-type: text/plain; charset=UTF-8\r\n\r\n{reason}.\n");
-        self.finish(answer.as_bytes(), &[], 0);
+        self.finish(&refusal(status), &[], 0);
     }
+
+    /// Ends the response of a thread that does not: with a 504, if nothing of it was sent yet. Never waits; what the thread
+    /// writes from now on goes nowhere.
+    pub fn give_up(&self) {
+        let begun = self.writing();
+        let answer = if *begun { Vec::new() } else { refusal("504 Gateway Timeout") };
+        self.end(&answer, &[], 1);
+    }
+}
+
+fn refusal(status: &str) -> Vec<u8> {
+    let (_, reason) = status.split_once(' ').unwrap_or(("", status));
+    format!("Status: {status}\r\nContent-type: text/plain; charset=UTF-8\r\n\r\n{reason}.\n").into_bytes()
 }
 
 /// Whatever happened to the thread that ran it, the client gets an end and the connection its place back.

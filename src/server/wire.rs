@@ -133,19 +133,7 @@ impl Wire {
         state.active = state.active.saturating_sub(1);
     }
 
-    /// Writes whole records. What the socket does not take at once is left to the main thread, up to the limit; past
-    /// that this waits. Not for the main thread, which must not wait: see [`Wire::post`].
-    pub fn send(&self, records: &[IoSlice<'_>]) -> Result<(), Gone> {
-        let mut state = self.lock();
-        self.write(&mut state, records)?;
-        if state.waiting() <= self.limits.pending {
-            return Ok(());
-        }
-        drop(state);
-        self.wait_for_reader()
-    }
-
-    /// As [`Wire::send`], but never waits.
+    /// Writes whole records. What the socket does not take at once is left to the main thread. Never waits.
     pub fn post(&self, records: &[IoSlice<'_>]) -> Result<(), Gone> {
         self.write(&mut self.lock(), records)
     }
@@ -281,9 +269,13 @@ impl Wire {
         }
     }
 
-    /// Waits until less than the limit is pending; gives up when the reader takes nothing for `stalled`.
-    fn wait_for_reader(&self) -> Result<(), Gone> {
+    /// Waits until no more than the limit is pending; gives up when the reader takes nothing for `stalled`, or `over` says
+    /// so. Not for the main thread, which must not wait.
+    pub fn wait_for_reader(&self, over: impl Fn() -> bool) -> Result<(), Gone> {
         let mut left = self.lock().waiting();
+        if left <= self.limits.pending {
+            return Ok(());
+        }
         let mut progress = Instant::now();
         loop {
             let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
@@ -301,6 +293,9 @@ impl Wire {
                 progress = Instant::now();
             } else if progress.elapsed() >= self.limits.stalled {
                 state.break_off();
+                return Err(Gone);
+            }
+            if over() {
                 return Err(Gone);
             }
         }

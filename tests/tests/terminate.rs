@@ -131,3 +131,49 @@ fn finished_requests_are_left_alone_unless_they_are_tracked() {
     assert!(!dir.join("tracked").exists());
     assert_eq!(fs::read_to_string(dir.join("untracked")).expect("the script ran to its end"), "left 0");
 }
+
+/// A search that takes longer than any test, inside C code.
+const STUCK_IN_C: &str = "<?php ini_set('pcre.jit', 0); ini_set('pcre.backtrack_limit', '4000000000');
+    if (isset($_GET['begun'])) { echo str_repeat('x', 100000); flush(); }
+    preg_match('/^(a+)+$/', str_repeat('a', 60) . 'b'); echo 'never';";
+
+#[test]
+fn a_thread_that_is_stuck_in_c_gives_its_place_to_another() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    site.file("stuck.php", STUCK_IN_C);
+    site.file("figures.php", "<?php echo ftm_get_status()['abandoned-threads'], fpm_get_status()['total-processes'];");
+    let pool = pool().children(1).set("force_kill_deadline", "1s").set("access.log", "{room}/access.log");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let before = server.workers();
+    let answer = server.get("/stuck.php");
+    assert_eq!((answer.web().status, answer.app_status), (504, 1), "{}", answer.text());
+    assert_eq!(server.get("/figures.php").text(), "11");
+    let answer = server.get("/stuck.php?begun=1");
+    assert_eq!((answer.web().body.len(), answer.app_status), (100_000, 1));
+    assert_eq!(server.get("/figures.php").text(), "21");
+    assert_eq!(server.workers(), before, "the same process");
+    assert!(server.log().contains("/stuck.php?begun=1\") does not end (2."), "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn a_process_with_too_many_stuck_threads_is_replaced() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    site.file("stuck.php", STUCK_IN_C);
+    site.file("quick.php", "<?php usleep(20000); echo 'quick';");
+    let pool = pool().set("force_kill_deadline", "1s").set("max_abandoned_threads", "2");
+    let server = Server::start(&site, ServerConfig::pool(pool.children(4)));
+    let before = server.workers();
+    let quick = Call::get(&site, "/quick.php").keep();
+    let load = Load::start(2, server.address(), &quick, |answer| answer.text() == "quick");
+    for _ in 0..2 {
+        assert_eq!(server.get("/stuck.php").web().status, 504);
+    }
+    eventually("another process serves", || server.workers().len() == 1 && server.workers() != before);
+    load.wait_for(10);
+    let outcome = load.end();
+    assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
+    server.stop();
+}

@@ -161,6 +161,10 @@ pub struct Pool {
     pub request_body_min_rate: Option<NonZeroU64>,
     /// `response_timeout`; `None`: a PHP thread waits for ever.
     pub response_timeout: Option<Duration>,
+    /// `force_kill_deadline`; `None`: no thread is abandoned.
+    pub force_kill_deadline: Option<Duration>,
+    /// `max_abandoned_threads`, 1 to 65535.
+    pub max_abandoned_threads: u16,
     /// `connection_max_requests`, 1 to 65535.
     pub connection_max_requests: u16,
     /// `max_execution_clock`.

@@ -125,6 +125,8 @@ fn pool(written: &WrittenPool) -> Pool {
         request_params_limit: bytes(P::RequestParamsLimit),
         request_body_min_rate: NonZeroU64::new(settings.size(P::RequestBodyMinRate)),
         response_timeout: time(settings, P::ResponseTimeout),
+        force_kill_deadline: time(settings, P::ForceKillDeadline),
+        max_abandoned_threads: u16::try_from(number(P::MaxAbandonedThreads)).unwrap_or(u16::MAX),
         connection_max_requests: u16::try_from(number(P::ConnectionMaxRequests)).unwrap_or(u16::MAX),
         max_execution_clock: match settings.integer(P::MaxExecutionClock) {
             0 => ExecutionClock::Cpu,

@@ -68,6 +68,8 @@ response_buffer = 0
 request_params_limit = 64k
 request_body_min_rate = 0
 response_timeout = 0
+force_kill_deadline = 0
+max_abandoned_threads = 2
 connection_max_requests = 16
 max_execution_clock = WALL
 thread_stack_size = 16M
@@ -129,6 +131,7 @@ thread_stack_size = 16M
     assert_eq!((pool.request_body_buffer, pool.response_buffer), (1 << 20, 0));
     assert_eq!((pool.request_params_limit, pool.request_body_min_rate), (65536, None));
     assert_eq!((pool.response_timeout, pool.connection_max_requests), (None, 16));
+    assert_eq!((pool.force_kill_deadline, pool.max_abandoned_threads), (None, 2));
     assert_eq!(pool.max_execution_clock, ExecutionClock::Wall);
     assert_eq!(pool.thread_stack_size, Some(16 << 20));
 }
@@ -154,6 +157,7 @@ fn defaults_are_php_fpms_and_ours() {
     assert_eq!(pool.request_body_min_rate.map(u64::from), Some(1024));
     assert_eq!(pool.response_timeout, Some(Duration::from_secs(300)));
     assert_eq!(pool.connection_max_requests, 128);
+    assert_eq!((pool.force_kill_deadline, pool.max_abandoned_threads), (Some(Duration::from_secs(5)), 4));
     assert_eq!(pool.max_execution_clock, ExecutionClock::Cpu);
     assert_eq!(pool.thread_stack_size, None);
 }

@@ -16,6 +16,8 @@ pub enum Counted {
     KillBySocket,
     /// A script was ended by killing the program that it waited for.
     KillByProgram,
+    /// A script was stuck inside C code: its thread was left to itself.
+    Abandon,
 }
 
 /// How something that is counted is shown.
@@ -27,7 +29,7 @@ pub struct Shown {
 }
 
 /// How many things are counted.
-pub const KINDS: usize = 5;
+pub const KINDS: usize = 6;
 
 /// How each is shown, by [`Counted`].
 pub const SHOWN: [Shown; KINDS] = [
@@ -41,6 +43,10 @@ pub const SHOWN: [Shown; KINDS] = [
     Shown {
         name: c"kills-by-program",
         help: "The number of scripts whose time was up, ended by killing the program that they waited for.",
+    },
+    Shown {
+        name: c"abandoned-threads",
+        help: "The number of threads that were left to themselves, stuck inside C code.",
     },
 ];
 

@@ -39,6 +39,9 @@ phpftm_kills_by_socket_total N
 # HELP phpftm_kills_by_program The number of scripts whose time was up, ended by killing the program that they waited for.
 # TYPE phpftm_kills_by_program counter
 phpftm_kills_by_program_total N
+# HELP phpftm_abandoned_threads The number of threads that were left to themselves, stuck inside C code.
+# TYPE phpftm_abandoned_threads counter
+phpftm_abandoned_threads_total N
 # HELP phpftm_queue_seconds How long requests waited for a thread.
 # TYPE phpftm_queue_seconds histogram
 phpftm_queue_seconds_bucket{le=\"0.001\"} N

@@ -132,6 +132,12 @@ table! { Pool, Pool;
     ResponseTimeout = "response_timeout": Type::Time, "300s", own,
         "Time after which a PHP thread stops waiting for a client that takes nothing of the \
          response, and ends it. 0: it waits for ever.";
+    ForceKillDeadline = "force_kill_deadline": Type::Time, "5s", own,
+        "Time after request_terminate_timeout at which a thread that is stuck inside C code is \
+         abandoned: the client gets an answer, and another thread takes its place. 0: never.";
+    MaxAbandonedThreads = "max_abandoned_threads": Type::Integer, "4", own,
+        "Most threads that may be abandoned at once before the pool's process is replaced by \
+         a fresh one, without losing other requests.";
     ConnectionMaxRequests = "connection_max_requests": Type::Integer, "128", own,
         "Most requests in progress at the same time on one connection, 1 to 65535.";
     MaxExecutionClock = "max_execution_clock": Type::Choice {

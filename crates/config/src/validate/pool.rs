@@ -366,20 +366,23 @@ impl Validator<'_> {
     fn pool_own(&mut self, pool: usize) {
         let settings = self.settings(pool);
         let stack = settings.size(Pool::ThreadStackSize);
-        let requests = settings.integer(Pool::ConnectionMaxRequests);
+        let counts = [
+            ("connection_max_requests", Pool::ConnectionMaxRequests),
+            ("max_abandoned_threads", Pool::MaxAbandonedThreads),
+        ]
+        .map(|(name, id)| (name, id, settings.integer(id)));
+        let times = [("response_timeout", Pool::ResponseTimeout), ("force_kill_deadline", Pool::ForceKillDeadline)]
+            .map(|(name, id)| (name, id, settings.integer(id)));
         let params = settings.size(Pool::RequestParamsLimit);
-        let timeout = settings.integer(Pool::ResponseTimeout);
         if params == 0 {
             let message = "request_params_limit must be a positive value";
             self.value(pool, Pool::RequestParamsLimit, Level::Alert, message);
         }
-        if timeout < 0 {
-            let message = format!("response_timeout({timeout}s) can't be negative");
-            self.value(pool, Pool::ResponseTimeout, Level::Alert, &message);
+        for (name, id, seconds) in times.into_iter().filter(|time| time.2 < 0) {
+            self.value(pool, id, Level::Alert, &format!("{name}({seconds}s) can't be negative"));
         }
-        if !(1..=i32::from(u16::MAX)).contains(&requests) {
-            let message = format!("connection_max_requests({requests}) must be between 1 and 65535");
-            self.value(pool, Pool::ConnectionMaxRequests, Level::Alert, &message);
+        for (name, id, n) in counts.into_iter().filter(|count| !(1..=i32::from(u16::MAX)).contains(&count.2)) {
+            self.value(pool, id, Level::Alert, &format!("{name}({n}) must be between 1 and 65535"));
         }
         if stack != 0 && stack < MIN_STACK {
             let message = format!("thread_stack_size({stack}) must be 0 or at least {MIN_STACK}");
