@@ -116,13 +116,13 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         terminate: pool.request_terminate_timeout,
         track_finished: pool.request_terminate_timeout_track_finished,
         force: pool.force_kill_deadline,
+        max_abandoned: usize::from(pool.max_abandoned_threads),
     };
     let local = tokio::task::LocalSet::new();
     let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
     let clients =
         AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, About::Pool));
-    let most = usize::from(pool.max_abandoned_threads);
-    let serving = serve(php_pool, sizing, limits, most, doors, Gate::new(clients), control, settings);
+    let serving = serve(php_pool, sizing, limits, doors, Gate::new(clients), control, settings);
     if !local.block_on(&runtime, serving)? {
         // PHP's own end would free what the threads that are left still use.
         // SAFETY: ends the process at once.
@@ -234,7 +234,6 @@ async fn serve(
     pool: Arc<PhpPool>,
     sizing: Sizing,
     limits: RequestLimits,
-    max_abandoned: usize,
     doors: Vec<Door>,
     gate: Gate,
     control: PoolEnd,
@@ -268,7 +267,7 @@ async fn serve(
 
     let watchdog = Rc::new(RefCell::new(Watchdog::new(pool.clone(), limits)));
     if let Some(period) = limits.period() {
-        let watching = watch_requests(watchdog.clone(), threads.clone(), orders.clone(), period, max_abandoned);
+        let watching = watch_requests(watchdog.clone(), threads.clone(), orders.clone(), period, limits.max_abandoned);
         drop(tokio::task::spawn_local(watching));
     }
     let (mut finishing, mut master_gone, mut giving) = (false, false, None);

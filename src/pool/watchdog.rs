@@ -35,6 +35,8 @@ pub struct Limits {
     pub track_finished: bool,
     /// `force_kill_deadline`.
     pub force: Option<Duration>,
+    /// `max_abandoned_threads`.
+    pub max_abandoned: usize,
 }
 
 /// What a turn has found.
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_period_is_php_fpms() {
-        let limits = |slow, terminate| Limits { slow, terminate, track_finished: false, force: None };
+        let limits = |slow, terminate| Limits { slow, terminate, track_finished: false, ..Limits::default() };
         let seconds = |n| Some(Duration::from_secs(n));
         assert_eq!(limits(None, None).period(), None);
         assert_eq!(limits(seconds(9), seconds(30)).period(), seconds(3));
