@@ -179,6 +179,15 @@ bool ftm_rs_finished(const ftm_request *request);
 /* True when the client left before the response had ended. */
 bool ftm_rs_aborted(const ftm_request *request);
 
+/* The request has been started in PHP, opcache included. True: look at opcache's state now. */
+bool ftm_rs_started(void *slot);
+
+/* opcache wants to restart. */
+void ftm_rs_opcache_wanted(const ftm_request *request);
+
+/* So often opcache has restarted. */
+void ftm_rs_opcache_restarts(const ftm_request *request, uint64_t restarts);
+
 /* True once, when the slowlog wants the request's backtrace: ftm_rs_trace() brings it. */
 bool ftm_rs_trace_wanted(const ftm_request *request);
 uint32_t ftm_rs_trace_depth(const ftm_request *request);

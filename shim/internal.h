@@ -68,6 +68,12 @@ void ftm_lock_admin_entries(void);
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 
+/* Makes opcache_reset() tell the pool, on the calling thread. */
+void ftm_opcache_hook(void);
+
+/* Looks whether opcache wants to restart. May bail out. */
+void ftm_opcache_look(const ftm_request *request);
+
 /* Answers 504 if the request's time was up and its script has failed. Before the headers are sent. May bail out. */
 void ftm_answer_timeout(const ftm_request *request);
 

@@ -160,6 +160,11 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		started = php_request_startup() == SUCCESS;
 	} zend_end_try();
 	ftm_timer_keep();
+	if (ftm_rs_started(slot) && started) {
+		zend_try {
+			ftm_opcache_look(request);
+		} zend_end_try();
+	}
 
 	EG(exit_status) = 0;
 	if (started && prepared) {

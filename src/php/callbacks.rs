@@ -13,7 +13,8 @@ use super::request::Running;
 use super::thread::PhpThread;
 use crate::observe::log::{self, Level};
 use crate::observe::slowlog::SlowLog;
-use crate::pool::{self, About};
+use crate::observe::status::own::Counted;
+use crate::pool::{self, About, Opcache};
 use crate::server::{BodyEnd, Gone};
 
 /// Runs `body`; a panic is logged and becomes `otherwise`.
@@ -190,6 +191,28 @@ extern "C" fn ftm_rs_finished(request: *const ffi::ftm_request) -> bool {
 extern "C" fn ftm_rs_aborted(request: *const ffi::ftm_request) -> bool {
     // SAFETY: C passes the current request.
     fence(true, || unsafe { running(request) }.request().aborted())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_started(slot: *mut c_void) -> bool {
+    // SAFETY: C passes on what it was given.
+    fence(false, || unsafe { thread(slot) }.pool.opcache.as_ref().is_some_and(Opcache::started))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_opcache_wanted(request: *const ffi::ftm_request) {
+    // SAFETY: C passes the current request.
+    fence((), || unsafe { running(request) }.pool().opcache.iter().for_each(Opcache::want))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_opcache_restarts(request: *const ffi::ftm_request, restarts: u64) {
+    fence((), || {
+        // SAFETY: C passes the current request.
+        let pool = unsafe { running(request) }.pool();
+        let more = pool.opcache.as_ref().map_or(0, |opcache| opcache.note_restarts(restarts));
+        (0..more).for_each(|_| pool.dispatcher.figures().count(Counted::OpcacheRestart));
+    });
 }
 
 #[unsafe(no_mangle)]

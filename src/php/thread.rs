@@ -11,7 +11,7 @@ use super::request::Running;
 use super::script_path::PathSettings;
 use crate::observe::access::AccessLog;
 use crate::observe::slowlog::SlowLog;
-use crate::pool::{Backlog, Dispatcher, PoolInfo, Slot, WorkerOutput};
+use crate::pool::{Backlog, Dispatcher, Opcache, PoolInfo, Slot, WorkerOutput};
 
 /// What all PHP threads of a pool have in common.
 pub struct PhpPool {
@@ -35,6 +35,8 @@ pub struct PhpPool {
     pub slow: Option<SlowLog>,
     /// `request_terminate_timeout` in seconds; 0: none.
     pub terminate_timeout: u32,
+    /// opcache's restarts, where it is loaded.
+    pub opcache: Option<Opcache>,
     /// `access.log`.
     pub access: Option<AccessLog>,
 }

@@ -29,10 +29,24 @@ pub struct Dispatcher {
     /// The number of threads changes with the work.
     elastic: bool,
     wanted: Notify,
+    /// A thread has become idle, or has left, while the gate was closed.
+    less_busy: Notify,
+}
+
+/// Whether requests may begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Open,
+    /// None begins; running ones end.
+    Closed,
+    /// None runs, and one may begin.
+    ForOne,
 }
 
 #[derive(Default)]
 struct State {
+    gate: Gate,
     idle: Vec<Idle>,
     queue: VecDeque<Queued>,
     waits: Waits,
@@ -48,6 +62,23 @@ impl State {
     /// Threads that have nothing to do, but for those that boot to take what waits.
     fn spare(&self) -> usize {
         self.idle.len() + self.booting.saturating_sub(self.queue.len())
+    }
+
+    /// Threads that run a request, or leave.
+    fn busy(&self) -> usize {
+        self.threads.saturating_sub(self.idle.len() + self.booting)
+    }
+
+    /// Whether a request may begin. It must, then.
+    fn admits(&mut self) -> bool {
+        match self.gate {
+            Gate::Open => true,
+            Gate::Closed => false,
+            Gate::ForOne => {
+                self.gate = Gate::Closed;
+                true
+            }
+        }
     }
 }
 
@@ -79,8 +110,8 @@ impl Dispatcher {
     /// thread yet; `elastic`: more may get one when work waits.
     pub fn new(slots: Vec<Arc<Slot>>, queue_limit: usize, figures: OwnFigures, elastic: bool) -> Dispatcher {
         let state = State { empty: (0..slots.len()).collect(), ..State::default() };
-        let (space, wanted) = (Notify::new(), Notify::new());
-        Dispatcher { slots, state: Mutex::new(state), queue_limit, space, figures, elastic, wanted }
+        let [space, wanted, less_busy] = std::array::from_fn(|_| Notify::new());
+        Dispatcher { slots, state: Mutex::new(state), queue_limit, space, figures, elastic, wanted, less_busy }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -118,7 +149,7 @@ impl Dispatcher {
             threads: state.threads,
             booting: state.booting,
             idle: state.idle.len(),
-            queued: state.queue.len(),
+            queued: if state.gate == Gate::Closed { 0 } else { state.queue.len() },
             expired: timeout.map_or(0, expired),
         }
     }
@@ -139,6 +170,7 @@ impl Dispatcher {
         let mut state = self.lock();
         let abandoned = self.slots[index].abandon(request);
         state.threads -= usize::from(abandoned);
+        self.tell_less_busy(&state);
         abandoned
     }
 
@@ -154,11 +186,68 @@ impl Dispatcher {
         state.threads -= 1;
         state.booting -= usize::from(booting);
         state.empty.insert(index);
+        self.tell_less_busy(&state);
     }
 
     /// The thread of a slot has ended, and another one is about to boot there.
     pub fn boots_again(&self) {
-        self.lock().booting += 1;
+        let mut state = self.lock();
+        state.booting += 1;
+        self.tell_less_busy(&state);
+    }
+
+    fn tell_less_busy(&self, state: &State) {
+        if state.gate == Gate::Closed {
+            self.less_busy.notify_waiters();
+        }
+    }
+
+    /// From now on requests are queued, and none begins.
+    pub fn close_gate(&self) {
+        self.lock().gate = Gate::Closed;
+    }
+
+    /// Waits until no request runs. The gate must be closed.
+    pub async fn quiet(&self) {
+        loop {
+            let changed = self.less_busy.notified();
+            if self.lock().busy() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Lets the next request begin, and no other.
+    pub fn open_gate_for_one(&self) {
+        let mut state = self.lock();
+        state.gate = Gate::ForOne;
+        self.begin_queued(state);
+    }
+
+    /// Requests begin again.
+    pub fn open_gate(&self) {
+        let mut state = self.lock();
+        state.gate = Gate::Open;
+        self.begin_queued(state);
+    }
+
+    /// Runs what is queued on the threads that are idle.
+    fn begin_queued(&self, mut state: MutexGuard<'_, State>) {
+        let mut begun = Vec::new();
+        while !state.queue.is_empty() && !state.idle.is_empty() && state.admits() {
+            if let (Some(Queued { request, since }), Some(idle)) = (state.queue.pop_front(), state.idle.pop()) {
+                state.waits.add(since.elapsed());
+                begun.push((idle.index, request));
+            }
+        }
+        self.figures.note_active(state.threads - state.spare());
+        if self.elastic && !state.queue.is_empty() {
+            self.wanted.notify_one();
+        }
+        drop(state);
+        self.space.notify_waiters();
+        begun.into_iter().for_each(|(index, request)| self.slots[index].post(Mail::Request(request)));
     }
 
     /// Lets the `count` threads leave that have been idle for longest; returns their slots.
@@ -179,7 +268,8 @@ impl Dispatcher {
     /// Runs the request on the slot that became idle last, or queues it.
     pub fn submit(&self, request: Arc<Request>) {
         let mut state = self.lock();
-        match state.idle.pop() {
+        let admitted = !state.idle.is_empty() && state.admits();
+        match state.idle.pop_if(|_| admitted) {
             Some(Idle { index, .. }) => {
                 self.figures.note_active(state.threads - state.spare());
                 state.waits.add(Duration::ZERO);
@@ -188,7 +278,7 @@ impl Dispatcher {
             }
             None => {
                 state.queue.push_back(Queued { request, since: Instant::now() });
-                if self.elastic {
+                if self.elastic && state.gate != Gate::Closed {
                     self.wanted.notify_one();
                 }
             }
@@ -202,7 +292,10 @@ impl Dispatcher {
         if slot.abandoned() {
             return None;
         }
-        while let Some(Queued { request, since }) = state.queue.pop_front() {
+        while !state.queue.is_empty()
+            && state.admits()
+            && let Some(Queued { request, since }) = state.queue.pop_front()
+        {
             if state.queue.len() + 1 == self.queue_limit {
                 self.space.notify_waiters();
             }
@@ -213,11 +306,15 @@ impl Dispatcher {
             }
             // Dropped unrun; its connection is gone or wants END_REQUEST.
             request.finish(&[], &[], 0);
+            if state.gate == Gate::Closed {
+                state.gate = Gate::ForOne; // it was admitted as the one
+            }
         }
         if state.stopping {
             return None;
         }
         state.idle.push(Idle { index: slot.index(), since: Instant::now() });
+        self.tell_less_busy(&state);
         drop(state);
         slot.wait()
     }
@@ -259,6 +356,7 @@ impl Dispatcher {
 
     /// No slot waits any more: idle ones leave now, busy ones once the queue is empty.
     pub fn stop(&self) {
+        self.open_gate();
         let mut state = self.lock();
         state.stopping = true;
         let idle = std::mem::take(&mut state.idle);

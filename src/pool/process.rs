@@ -24,6 +24,7 @@ use super::dispatch::Dispatcher;
 use super::environment;
 use super::figures::OwnFigures;
 use super::files::PoolFiles;
+use super::opcache::{self, Opcache};
 use super::pages::Pages;
 use super::privileges::{self, Identity};
 use super::sizing::Sizing;
@@ -75,6 +76,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let PoolStart { pool, listener, status, files, control, figures, engine } = start;
     let engine = Engine::start(&engine_settings(pool, engine))?;
     check::warn_of_unsafe_extensions(&pool.name, &engine);
+    let opcache = Opcache::guard(pool.opcache_restart_timeout)
+        .map_err(|e| format!("cannot guard opcache against its restarts: {}", reason(&e)))?;
     let output = WorkerOutput::new(pool);
     output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;
     let identity = Identity::of(pool)?;
@@ -97,6 +100,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         info: pool_info(pool),
         backlog: Backlog::new(Arc::downgrade(&listener)),
         output,
+        opcache,
         slow: slow_log(pool, files.slow),
         terminate_timeout: pool.request_terminate_timeout.map_or(0, |timeout| timeout.as_secs() as u32),
         access: pool.access.as_ref().zip(files.access).map(|(access, file)| AccessLog::new(&pool.name, access, file)),
@@ -266,6 +270,7 @@ async fn serve(
     orders.say_ready();
 
     let watchdog = Rc::new(RefCell::new(Watchdog::new(pool.clone(), limits)));
+    drop(tokio::task::spawn_local(opcache::restart(pool.clone(), threads.clone())));
     if let Some(period) = limits.period() {
         let watching = watch_requests(watchdog.clone(), threads.clone(), orders.clone(), period, limits.max_abandoned);
         drop(tokio::task::spawn_local(watching));

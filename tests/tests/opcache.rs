@@ -255,3 +255,116 @@ fn a_fatal_error_in_a_cached_script_harms_no_other() {
     }
     assert!(!server.log().contains("exited on signal"), "no process was lost");
 }
+
+const FIGURES: &str = "<?php echo ftm_get_status()['opcache-restarts'];";
+
+/// Calls that use what is cached: classes, included files, constants, closures, static variables, interned strings.
+const CACHED: &str = r#"<?php
+require_once __DIR__ . '/cached.inc';
+function twice(array $list) { static $f; $f ??= fn($n) => $n * 2; return array_map($f, $list); }
+$name = 'Part' . $_GET['n'] % 3;
+echo (new Whole)->sum(twice(range(1, 50))), ' ', Whole::NAMES[$name] ?? 'none', ' ', implode(',', Whole::list());
+"#;
+
+const INCLUDED: &str = r#"<?php
+interface Summing { function sum(array $list): int; }
+trait Listing { private static array $seen = ['a']; static function list() { self::$seen[] = 'b'; return self::$seen; } }
+class Whole implements Summing {
+    use Listing;
+    const NAMES = ['Part0' => 'zero', 'Part1' => 'one', 'Part2' => 'two'];
+    function sum(array $list): int { $sum = 0; foreach ($list as $n) { $sum += $n; } return $sum; }
+}
+"#;
+
+fn restarts(server: &Server) -> u32 {
+    server.get("/figures.php").text().parse().expect("a number")
+}
+
+#[test]
+fn resets_under_load_hit_nobody() {
+    only_php_ftm!("php-fpm has no threads");
+    let _alone = heavy();
+    let site = Site::new();
+    site.file("cached.inc", INCLUDED);
+    site.file("cached.php", CACHED);
+    site.file("figures.php", FIGURES);
+    site.file("reset.php", "<?php echo json_encode(opcache_reset());");
+    let pool = cached("www")
+        .children(8)
+        .set("php_admin_value[opcache.jit]", "tracing")
+        .set("php_admin_value[opcache.jit_buffer_size]", "16M")
+        .set("php_admin_value[opcache.jit_hot_func]", "2")
+        .set("php_admin_value[opcache.jit_hot_loop]", "2");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let workers = server.workers();
+    let call = Call::get(&site, "/cached.php?n=1").keep();
+    let load = Load::start(6, server.address(), &call, |answer| answer.text() == "2550 one a,b");
+    eventually("opcache has restarted several times", || {
+        server.get("/reset.php");
+        restarts(&server) >= 3
+    });
+    let outcome = load.end();
+    assert!(outcome.failures.is_empty() && outcome.broken == 0 && outcome.answered > 100, "{outcome:?}");
+    assert_eq!(server.workers(), workers, "no crash");
+    server.stop();
+}
+
+#[test]
+fn a_cache_that_overflows_restarts_and_hits_nobody() {
+    only_php_ftm!("php-fpm has no threads");
+    let _alone = heavy();
+    let site = Site::new();
+    site.file("figures.php", FIGURES);
+    let big = |n: u64| {
+        let list: String = (0..1500).map(|i| format!("'key {n} {i}' => ['value {n} {i}', {i}],")).collect();
+        format!("<?php $list = [{list}]; echo count($list), $list['key {n} 7'][0];")
+    };
+    let files: Vec<_> = (0..200).map(|n| site.file(&format!("big/{n}.php"), big(n))).collect();
+    let pool = cached("www").children(4).set("php_admin_value[opcache.memory_consumption]", "8");
+    // opcache restarts when it is full and something in it is out of date.
+    let pool = [("interned_strings_buffer", "1"), ("max_wasted_percentage", "1"), ("revalidate_freq", "0")]
+        .into_iter()
+        .fold(pool, |pool, (name, value)| pool.set(&format!("php_admin_value[opcache.{name}]"), value));
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let workers = server.workers();
+    let mut conn = server.connect();
+    let mut next = 0u64;
+    let first = Call::get(&site, "/big/0.php").keep();
+    let load = Load::start(3, server.address(), &first, |answer| answer.text() == "1500value 0 7");
+    eventually("the cache has overflowed and restarted", || {
+        for _ in 0..50 {
+            let n = next % 200;
+            next += 1;
+            replace(&files[n as usize], &big(n), next);
+            let answer = conn.call(1, &Call::get(&site, &format!("/big/{n}.php")).keep());
+            assert_eq!(answer.text(), format!("1500value {n} 7"));
+        }
+        restarts(&server) >= 2
+    });
+    let outcome = load.end();
+    assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
+    assert_eq!(server.workers(), workers, "no crash");
+    server.stop();
+}
+
+#[test]
+fn a_request_that_does_not_end_puts_a_restart_off() {
+    only_php_ftm!("php-fpm has no threads");
+    let site = Site::new();
+    let dir = site.writable("dir");
+    let script = "touch($_GET['dir'] . '/begun'); wait_for($_GET['dir'] . '/go'); echo 'went on';";
+    site.file("long.php", format!("{PHP_WAIT_FOR}{script}"));
+    site.file("figures.php", FIGURES);
+    site.file("reset.php", "<?php echo json_encode(opcache_reset());");
+    let pool = cached("www").children(3).set("opcache_restart_timeout", "1s");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let mut long = server.connect();
+    long.send(Call::get(&site, &format!("/long.php?dir={}", dir.display())).encode(1));
+    eventually("the long request has begun", || dir.join("begun").exists());
+    assert_eq!(server.get("/reset.php").text(), "true");
+    server.wait_log("opcache is to restart, and requests do not end for it");
+    assert_eq!(restarts(&server), 0, "and others are served");
+    fs::write(dir.join("go"), "").expect("go");
+    assert_eq!(long.answer(1).text(), "went on");
+    server.stop();
+}

@@ -231,6 +231,7 @@ fn own_directives_have_their_rules() {
         ("response_timeout = -1", "response_timeout(-1s) can't be negative"),
         ("force_kill_deadline = -1s", "force_kill_deadline(-1s) can't be negative"),
         ("max_abandoned_threads = 0", "max_abandoned_threads(0) must be between 1 and 65535"),
+        ("opcache_restart_timeout = 0", "opcache_restart_timeout(0s) must be a positive value"),
         ("connection_max_requests = 0", "connection_max_requests(0) must be between 1 and 65535"),
         ("connection_max_requests = 65536", "connection_max_requests(65536) must be between 1 and 65535"),
         ("thread_stack_size = 64K", "thread_stack_size(65536) must be 0 or at least 262144"),

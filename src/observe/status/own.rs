@@ -18,6 +18,8 @@ pub enum Counted {
     KillByProgram,
     /// A script was stuck inside C code: its thread was left to itself.
     Abandon,
+    /// opcache has emptied itself.
+    OpcacheRestart,
 }
 
 /// How something that is counted is shown.
@@ -29,7 +31,7 @@ pub struct Shown {
 }
 
 /// How many things are counted.
-pub const KINDS: usize = 6;
+pub const KINDS: usize = 7;
 
 /// How each is shown, by [`Counted`].
 pub const SHOWN: [Shown; KINDS] = [
@@ -48,6 +50,7 @@ pub const SHOWN: [Shown; KINDS] = [
         name: c"abandoned-threads",
         help: "The number of threads that were left to themselves, stuck inside C code.",
     },
+    Shown { name: c"opcache-restarts", help: "The number of times that opcache emptied itself." },
 ];
 
 /// The names and figures, the names with `separator`.

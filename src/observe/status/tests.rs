@@ -37,7 +37,7 @@ fn snapshot(query: &str, before: &str, requests: [u64; 3], durations: [u64; 2]) 
             max_children_reached: 0,
             slow_requests: 0,
             memory_peak: None,
-            own: [3, 1, 4, 0, 2, 5],
+            own: [3, 1, 4, 0, 2, 5, 6],
             waits: Waits::default(),
         },
         threads: vec![thread(0, State::Running, query), thread(1, State::Idle, before)],
@@ -81,7 +81,7 @@ fn json_is_php_fpms_with_our_own_behind_the_processes() {
     let mut full = snapshot("json&full", "json", [5, 3, 2], [314, 84]);
     full.summary.waits.add(Duration::from_millis(7));
     let theirs = include_str!("samples/json-full").strip_suffix('}').expect("an object");
-    let own = r#", "php-ftm":{"recycles":3,"crashes":1,"kills by error":4,"kills by socket":0,"kills by program":2,"abandoned threads":5,"queue time":{"at most ms":{"1":0,"5":0,"10":1,"50":1,"100":1,"500":1,"1000":1,"5000":1,"10000":1},"requests":1,"seconds":0.007000}}}"#;
+    let own = r#", "php-ftm":{"recycles":3,"crashes":1,"kills by error":4,"kills by socket":0,"kills by program":2,"abandoned threads":5,"opcache restarts":6,"queue time":{"at most ms":{"1":0,"5":0,"10":1,"50":1,"100":1,"500":1,"1000":1,"5000":1,"10000":1},"requests":1,"seconds":0.007000}}}"#;
     assert_eq!(page(&full, "json&full"), format!("{theirs}{own}"));
 }
 
@@ -94,7 +94,7 @@ fn openmetrics_are_php_fpms_with_our_own_in_front() {
     let own = shown.strip_suffix(include_str!("samples/openmetrics")).expect("php-fpm's at the end");
     let lines: Vec<&str> = own.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
-        lines[..9],
+        lines[..10],
         [
             "phpftm_recycles_total 3",
             "phpftm_crashes_total 1",
@@ -102,6 +102,7 @@ fn openmetrics_are_php_fpms_with_our_own_in_front() {
             "phpftm_kills_by_socket_total 0",
             "phpftm_kills_by_program_total 2",
             "phpftm_abandoned_threads_total 5",
+            "phpftm_opcache_restarts_total 6",
             "phpftm_queue_seconds_bucket{le=\"0.001\"} 0",
             "phpftm_queue_seconds_bucket{le=\"0.005\"} 0",
             "phpftm_queue_seconds_bucket{le=\"0.01\"} 1",

@@ -42,6 +42,9 @@ phpftm_kills_by_program_total N
 # HELP phpftm_abandoned_threads The number of threads that were left to themselves, stuck inside C code.
 # TYPE phpftm_abandoned_threads counter
 phpftm_abandoned_threads_total N
+# HELP phpftm_opcache_restarts The number of times that opcache emptied itself.
+# TYPE phpftm_opcache_restarts counter
+phpftm_opcache_restarts_total N
 # HELP phpftm_queue_seconds How long requests waited for a thread.
 # TYPE phpftm_queue_seconds histogram
 phpftm_queue_seconds_bucket{le=\"0.001\"} N

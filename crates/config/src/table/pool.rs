@@ -138,6 +138,9 @@ table! { Pool, Pool;
     MaxAbandonedThreads = "max_abandoned_threads": Type::Integer, "4", own,
         "Most threads that may be abandoned at once before the pool's process is replaced by \
          a fresh one, without losing other requests.";
+    OpcacheRestartTimeout = "opcache_restart_timeout": Type::Time, "5s", own,
+        "Longest time that new requests wait for running ones, when opcache has to empty itself \
+         (opcache_reset(), or because it is full). After it, that is put off for a while.";
     ConnectionMaxRequests = "connection_max_requests": Type::Integer, "128", own,
         "Most requests in progress at the same time on one connection, 1 to 65535.";
     MaxExecutionClock = "max_execution_clock": Type::Choice {

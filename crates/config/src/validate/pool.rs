@@ -374,6 +374,11 @@ impl Validator<'_> {
         let times = [("response_timeout", Pool::ResponseTimeout), ("force_kill_deadline", Pool::ForceKillDeadline)]
             .map(|(name, id)| (name, id, settings.integer(id)));
         let params = settings.size(Pool::RequestParamsLimit);
+        let restart = settings.integer(Pool::OpcacheRestartTimeout);
+        if restart < 1 {
+            let message = format!("opcache_restart_timeout({restart}s) must be a positive value");
+            self.value(pool, Pool::OpcacheRestartTimeout, Level::Alert, &message);
+        }
         if params == 0 {
             let message = "request_params_limit must be a positive value";
             self.value(pool, Pool::RequestParamsLimit, Level::Alert, message);

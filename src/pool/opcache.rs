@@ -1,0 +1,144 @@
+//! opcache's restarts: when it is reset or full, it empties the memory that all threads run from.
+//!
+//! It does so at the start of a request, if nobody uses it. That is found out by locks of byte 1 of its lock file, of which a
+//! process does not see its own, and so not its threads. An open file description lock on the same byte shows: while the
+//! pool holds one, opcache does not restart, whoever asks for it.
+//!
+//! ```text
+//!  restart wanted ──> no request begins ──> the running ones have ended ──> the lock is dropped ──> one request begins,
+//!  (opcache_reset(),          │                                             and opcache restarts ──> the lock is held
+//!   or a look once a second)  └─ not within opcache_restart_timeout: put off                        again, all begin
+//! ```
+
+use std::fs::{self, File};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::time::{ClockId, clock_gettime};
+use tokio::sync::Notify;
+
+use super::threads::Threads;
+use crate::observe::log;
+use crate::php::PhpPool;
+
+/// The least time between two restarts.
+const REST: Duration = Duration::from_secs(2);
+
+/// How long a restart is put off for which no moment was found.
+const PUT_OFF: Duration = Duration::from_secs(30);
+
+/// What the links to opcache's lock file contain under `/proc/self/fd`.
+const LOCK_FILES: [&str; 2] = [".ZendSem.", "memfd:opcache_lock"];
+
+/// What the pool knows of its opcache.
+pub struct Opcache {
+    /// opcache's lock file, opened once more.
+    lock: File,
+    wanted: Notify,
+    /// The next request to begin is the one that lets opcache restart.
+    alone: AtomicBool,
+    begun: Notify,
+    /// When somebody looked at it last, in seconds.
+    looked: AtomicI64,
+    restarts: AtomicU64,
+    /// `opcache_restart_timeout`.
+    patience: Duration,
+}
+
+impl Opcache {
+    /// Finds opcache's lock file, and locks it. `None`: opcache is not loaded, or keeps nothing in memory. Before the
+    /// process gives up its privileges. `patience` is `opcache_restart_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be locked: opcache must not be used then.
+    pub fn guard(patience: Duration) -> io::Result<Option<Opcache>> {
+        for entry in fs::read_dir("/proc/self/fd")? {
+            let path = entry?.path();
+            let Ok(target) = fs::read_link(&path) else { continue };
+            let target = target.to_string_lossy().into_owned();
+            if LOCK_FILES.iter().any(|name| target.contains(name)) {
+                let opcache = Opcache {
+                    lock: File::options().read(true).write(true).open(&path)?,
+                    wanted: Notify::new(),
+                    alone: AtomicBool::new(false),
+                    begun: Notify::new(),
+                    looked: AtomicI64::new(0),
+                    restarts: AtomicU64::new(0),
+                    patience,
+                };
+                opcache.set_lock(libc::F_RDLCK)?;
+                return Ok(Some(opcache));
+            }
+        }
+        Ok(None)
+    }
+
+    fn set_lock(&self, kind: libc::c_int) -> io::Result<()> {
+        let lock = libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: 1,
+            l_len: 1,
+            l_pid: 0,
+        };
+        fcntl(&self.lock, FcntlArg::F_OFD_SETLK(&lock))?;
+        Ok(())
+    }
+
+    /// opcache wants to restart.
+    pub fn want(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// A request has begun in PHP. True for one in a second, and for the one that let opcache restart.
+    pub fn started(&self) -> bool {
+        if self.alone.load(Ordering::Acquire) && self.alone.swap(false, Ordering::AcqRel) {
+            self.begun.notify_one();
+            return true;
+        }
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(0, |time| time.tv_sec());
+        self.looked.load(Ordering::Relaxed) != now && self.looked.swap(now, Ordering::Relaxed) != now
+    }
+
+    /// opcache has restarted so often; returns how often since the last time.
+    pub fn note_restarts(&self, restarts: u64) -> u64 {
+        restarts.saturating_sub(self.restarts.fetch_max(restarts, Ordering::Relaxed))
+    }
+}
+
+/// Lets opcache restart when it wants to.
+pub async fn restart(pool: Arc<PhpPool>, threads: Rc<Threads>) {
+    let Some(opcache) = &pool.opcache else { return };
+    let (dispatcher, name) = (&pool.dispatcher, pool.info.name.to_string_lossy());
+    loop {
+        opcache.wanted.notified().await;
+        dispatcher.close_gate();
+        let quiet = tokio::time::timeout(opcache.patience, dispatcher.quiet()).await.is_ok();
+        // A thread that was left to itself may still come back to a script of the cache.
+        if !quiet || threads.abandoned().0 > 0 {
+            dispatcher.open_gate();
+            log::notice!(
+                "[pool {name}] opcache is to restart, and requests do not end for it: put off for {PUT_OFF:?}"
+            );
+            tokio::time::sleep(PUT_OFF).await;
+            opcache.want();
+            continue;
+        }
+        if let Err(e) = opcache.set_lock(libc::F_UNLCK) {
+            log::error!("[pool {name}] cannot unlock opcache's lock file: {e}");
+        }
+        opcache.alone.store(true, Ordering::Release);
+        dispatcher.open_gate_for_one();
+        opcache.begun.notified().await;
+        if let Err(e) = opcache.set_lock(libc::F_RDLCK) {
+            log::error!("[pool {name}] cannot lock opcache's lock file: {e}");
+        }
+        dispatcher.open_gate();
+        tokio::time::sleep(REST).await;
+    }
+}
