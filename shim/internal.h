@@ -68,6 +68,9 @@ void ftm_lock_admin_entries(void);
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 
+/* Replaces functions by which a script would act on the process of all, on the calling thread. */
+void ftm_own_process(void);
+
 /* Makes opcache_reset() tell the pool, on the calling thread. */
 void ftm_opcache_hook(void);
 

@@ -92,6 +92,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 	SG(server_context) = NULL;
 	ftm_lock_admin_entries();
 	ftm_opcache_hook();
+	ftm_own_process();
 	ftm_rs_thread_booted(slot, &EG(vm_interrupt), &EG(current_execute_data));
 
 	zend_first_try {

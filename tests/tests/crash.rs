@@ -145,8 +145,7 @@ fn pools_finish_by_themselves_when_the_master_is_killed() {
 fn a_pool_process_that_ends_by_itself_is_replaced() {
     only_php_ftm!("php-fpm loses one worker only");
     let site = site();
-    // posix_kill() on the whole process, as a script that thinks it is alone in it may do.
-    site.file("kill.php", "<?php posix_kill(basename(readlink('/proc/self')), SIGKILL); sleep(60);");
+    site.file("kill.php", "<?php exec('kill -KILL ' . basename(readlink('/proc/self'))); sleep(60);");
     let server = Server::start(&site, ServerConfig::default());
     for _ in 0..3 {
         let before = process(&site, server.address());
