@@ -68,6 +68,10 @@ void ftm_lock_admin_entries(void);
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 
+/* From now on setlocale() on the calling thread is about its own locale; until the thread ends. */
+void ftm_locale_begin(void);
+void ftm_locale_end(void);
+
 /* Replaces functions by which a script would act on the process of all, on the calling thread. */
 void ftm_own_process(void);
 

@@ -87,6 +87,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 		ftm_rs_log(FTM_WARNING, warning, sizeof(warning) - 1);
 	}
 
+	ftm_locale_begin();
 	ts_resource(0);
 	ZEND_TSRMLS_CACHE_UPDATE();
 	SG(server_context) = NULL;
@@ -115,5 +116,6 @@ ftm_thread_end ftm_thread_main(void *slot)
 	ftm_rs_thread_leaving(slot);
 	ftm_timer_free();
 	ts_free_thread();
+	ftm_locale_end();
 	return end;
 }

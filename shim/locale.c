@@ -1,0 +1,130 @@
+/*
+ * setlocale() of a PHP thread sets the thread's own locale, not that of the process: requests that run at the same time do not
+ * see each other's. This definition takes the place of the C library's for PHP and for its extensions; threads that do not run
+ * PHP get the library's.
+ */
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE
+#endif
+#include "internal.h"
+
+#include <dlfcn.h>
+#include <langinfo.h>
+#include <locale.h>
+
+static const struct {
+	int category;
+	int mask;
+	const char *name;
+} categories[] = {
+	/* In the order in which the C library joins their names. */
+	{LC_CTYPE, LC_CTYPE_MASK, "LC_CTYPE"},
+	{LC_NUMERIC, LC_NUMERIC_MASK, "LC_NUMERIC"},
+	{LC_TIME, LC_TIME_MASK, "LC_TIME"},
+	{LC_COLLATE, LC_COLLATE_MASK, "LC_COLLATE"},
+	{LC_MONETARY, LC_MONETARY_MASK, "LC_MONETARY"},
+	{LC_MESSAGES, LC_MESSAGES_MASK, "LC_MESSAGES"},
+	{LC_PAPER, LC_PAPER_MASK, "LC_PAPER"},
+	{LC_NAME, LC_NAME_MASK, "LC_NAME"},
+	{LC_ADDRESS, LC_ADDRESS_MASK, "LC_ADDRESS"},
+	{LC_TELEPHONE, LC_TELEPHONE_MASK, "LC_TELEPHONE"},
+	{LC_MEASUREMENT, LC_MEASUREMENT_MASK, "LC_MEASUREMENT"},
+	{LC_IDENTIFICATION, LC_IDENTIFICATION_MASK, "LC_IDENTIFICATION"},
+};
+#define CATEGORIES (sizeof(categories) / sizeof(*categories))
+
+/* Room for the names of all categories. */
+#define NAMES_MAX 2048
+
+static TSRM_TLS bool php_thread;
+static TSRM_TLS locale_t own; /* 0: the thread has that of the process */
+static TSRM_TLS char names[NAMES_MAX];
+
+static const char *name_in(locale_t locale, int category)
+{
+	return nl_langinfo_l(NL_LOCALE_NAME(category), locale);
+}
+
+/* The name of the thread's locale, as setlocale() returns it. */
+static char *current_name(int category, locale_t locale)
+{
+	if (category != LC_ALL) {
+		snprintf(names, sizeof(names), "%s", name_in(locale, category));
+		return names;
+	}
+	bool same = true;
+	size_t len = 0;
+	for (size_t i = 0; i < CATEGORIES && len < sizeof(names); i++) {
+		const char *name = name_in(locale, categories[i].category);
+		same = same && strcmp(name, name_in(locale, LC_CTYPE)) == 0;
+		len += (size_t) snprintf(names + len, sizeof(names) - len, "%s%s=%s", i ? ";" : "", categories[i].name, name);
+	}
+	if (same) {
+		snprintf(names, sizeof(names), "%s", name_in(locale, LC_CTYPE));
+	}
+	return names;
+}
+
+static int mask_of(int category)
+{
+	for (size_t i = 0; i < CATEGORIES; i++) {
+		if (categories[i].category == category) {
+			return categories[i].mask;
+		}
+	}
+	return category == LC_ALL ? LC_ALL_MASK : 0;
+}
+
+char *setlocale(int category, const char *name)
+{
+	static char *(*of_process)(int, const char *);
+
+	if (!php_thread) {
+		if (!of_process) {
+			of_process = (char *(*)(int, const char *)) dlsym(RTLD_NEXT, "setlocale");
+		}
+		return of_process ? of_process(category, name) : NULL;
+	}
+	int mask = mask_of(category);
+	if (!mask) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (!own) {
+		own = duplocale(LC_GLOBAL_LOCALE);
+		if (!own) {
+			return NULL;
+		}
+		uselocale(own);
+	}
+	if (name) {
+		/* A copy, because a failure leaves it undefined whether newlocale() has used up its base. */
+		locale_t base = duplocale(own);
+		locale_t changed = base ? newlocale(mask, name, base) : (locale_t) 0;
+		if (!changed) {
+			if (base) {
+				freelocale(base);
+			}
+			return NULL;
+		}
+		uselocale(changed);
+		freelocale(own);
+		own = changed;
+	}
+	return current_name(category, own);
+}
+
+void ftm_locale_begin(void)
+{
+	php_thread = true;
+}
+
+void ftm_locale_end(void)
+{
+	if (own) {
+		uselocale(LC_GLOBAL_LOCALE);
+		freelocale(own);
+		own = (locale_t) 0;
+	}
+	php_thread = false;
+}
