@@ -68,6 +68,16 @@ void ftm_lock_admin_entries(void);
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 
+/* The environment of the calling thread's request, or that of the process. */
+char **ftm_environment(void);
+
+/* From now on putenv() on the calling thread is about its request's environment, until the thread ends; a request's changes
+ * go with it. */
+void ftm_environment_startup(void);
+void ftm_environment_begin(void);
+void ftm_environment_reset(void);
+void ftm_environment_end(void);
+
 /* From now on setlocale() on the calling thread is about its own locale; until the thread ends. */
 void ftm_locale_begin(void);
 void ftm_locale_end(void);

@@ -65,6 +65,50 @@ static char *current_name(int category, locale_t locale)
 	return names;
 }
 
+/* The locale that the environment names for a category, as setlocale(3) says. */
+static const char *name_in_environment(size_t at)
+{
+	for (size_t i = 0; i < 3; i++) {
+		const char *value = getenv(i == 0 ? "LC_ALL" : i == 1 ? categories[at].name : "LANG");
+		if (value && *value) {
+			return value;
+		}
+	}
+	return "C";
+}
+
+/* `locale` with the categories of `mask` as the environment names them; 0, and `locale` is as it was: it names a locale that is
+ * not there. The C library would look into the environment of the process. */
+static locale_t from_environment(int mask, locale_t locale)
+{
+	locale_t changed = duplocale(locale);
+
+	for (size_t i = 0; changed && i < CATEGORIES; i++) {
+		if (mask & categories[i].mask) {
+			locale_t next = newlocale(categories[i].mask, name_in_environment(i), changed);
+			if (!next) {
+				freelocale(changed);
+			}
+			changed = next;
+		}
+	}
+	return changed;
+}
+
+static locale_t from_name(int mask, const char *name, locale_t locale)
+{
+	if (!*name) {
+		return from_environment(mask, locale);
+	}
+	/* A copy, because what was given is gone when it works, and still there when it does not. */
+	locale_t base = duplocale(locale);
+	locale_t changed = base ? newlocale(mask, name, base) : (locale_t) 0;
+	if (!changed && base) {
+		freelocale(base);
+	}
+	return changed;
+}
+
 static int mask_of(int category)
 {
 	for (size_t i = 0; i < CATEGORIES; i++) {
@@ -98,13 +142,8 @@ char *setlocale(int category, const char *name)
 		uselocale(own);
 	}
 	if (name) {
-		/* A copy, because a failure leaves it undefined whether newlocale() has used up its base. */
-		locale_t base = duplocale(own);
-		locale_t changed = base ? newlocale(mask, name, base) : (locale_t) 0;
+		locale_t changed = from_name(mask, name, own);
 		if (!changed) {
-			if (base) {
-				freelocale(base);
-			}
 			return NULL;
 		}
 		uselocale(changed);

@@ -217,6 +217,7 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		}
 		ftm_rs_finish(request);
 	}
+	ftm_environment_reset();
 	SG(server_context) = NULL;
 	return sound && shut_down && !FTM_G(retire);
 }

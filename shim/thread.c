@@ -88,6 +88,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 	}
 
 	ftm_locale_begin();
+	ftm_environment_begin();
 	ts_resource(0);
 	ZEND_TSRMLS_CACHE_UPDATE();
 	SG(server_context) = NULL;
@@ -116,6 +117,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 	ftm_rs_thread_leaving(slot);
 	ftm_timer_free();
 	ts_free_thread();
+	ftm_environment_end();
 	ftm_locale_end();
 	return end;
 }

@@ -38,12 +38,31 @@ static bool copy_track_vars(zval *array, int from)
 	return true;
 }
 
+/* As PHP imports that of the process: names that a parameter cannot have are left out. */
+static void import_own_environment(zval *array)
+{
+	char **const texts = ftm_environment();
+
+	if (texts == environ) {
+		import_process_environment(array);
+		return;
+	}
+	for (char **text = texts; *text; text++) {
+		const char *end = *text + strcspn(*text, "=");
+		zval value;
+		if (*end == '=' && strcspn(*text, " .[") >= (size_t) (end - *text)) {
+			ZVAL_STRING(&value, end + 1);
+			zend_symtable_str_update(Z_ARRVAL_P(array), *text, end - *text, &value);
+		}
+	}
+}
+
 static void import_environment(zval *array)
 {
 	if (copy_track_vars(array, TRACK_VARS_ENV) || copy_track_vars(array, TRACK_VARS_SERVER)) {
 		return;
 	}
-	import_process_environment(array);
+	import_own_environment(array);
 	import_params(array, true);
 }
 
@@ -51,7 +70,7 @@ static void import_environment(zval *array)
 /* getenv() without arguments. */
 static void load_environment(zval *array)
 {
-	import_process_environment(array);
+	import_own_environment(array);
 	import_params(array, false);
 }
 #endif

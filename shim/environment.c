@@ -1,0 +1,245 @@
+/*
+ * putenv() of a PHP thread changes the environment of its request, not that of the process: requests that run at the same time
+ * do not see each other's. The first change copies the process's environment, which itself never changes while PHP threads
+ * run; the copy goes with the request. The definitions here take the place of the C library's for PHP and its extensions;
+ * other threads get the library's. What the library itself looks up (TZ, LANGUAGE, …) is the process's.
+ *
+ * Programs that a request starts get its environment: by fork(), by posix_spawn(), by popen() (see popen.c).
+ */
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE
+#endif
+#include "internal.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct variable {
+	char *text; /* NAME=value */
+	bool own;   /* to be freed; others are the process's */
+} variable;
+
+static TSRM_TLS bool php_thread;
+/* The environment of the request, where it has one of its own: the same texts twice, the second time as programs get them. */
+static TSRM_TLS variable *variables;
+static TSRM_TLS char **texts;
+static TSRM_TLS size_t count, room;
+
+#define OF_PROCESS(type, name, parameters) \
+	static type (*of_process) parameters; \
+	if (!of_process) { \
+		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
+	}
+
+char **ftm_environment(void)
+{
+	return texts ? texts : environ;
+}
+
+static bool has_name(const char *text, const char *name, size_t len)
+{
+	return strncmp(text, name, len) == 0 && text[len] == '=';
+}
+
+static bool reserve(size_t wanted)
+{
+	if (wanted + 1 > room) {
+		size_t more = wanted + 1 + 32;
+		variable *grown = realloc(variables, more * sizeof(*variables));
+		if (!grown) {
+			return false;
+		}
+		variables = grown;
+		char **grown_texts = realloc(texts, more * sizeof(*texts));
+		if (!grown_texts) {
+			return false;
+		}
+		texts = grown_texts;
+		room = more;
+	}
+	return true;
+}
+
+/* Gives the request an environment of its own. */
+static bool own_environment(void)
+{
+	size_t len = 0;
+
+	if (texts) {
+		return true;
+	}
+	while (environ && environ[len]) {
+		len++;
+	}
+	if (!reserve(len)) {
+		return false;
+	}
+	for (count = 0; count < len; count++) {
+		variables[count] = (variable) {environ[count], false};
+		texts[count] = environ[count];
+	}
+	texts[count] = NULL;
+	return true;
+}
+
+static void drop(size_t at)
+{
+	if (variables[at].own) {
+		free(variables[at].text);
+	}
+	count--;
+	memmove(variables + at, variables + at + 1, (count - at) * sizeof(*variables));
+	memmove(texts + at, texts + at + 1, (count + 1 - at) * sizeof(*texts));
+}
+
+static int unset(const char *name, size_t len)
+{
+	if (!own_environment()) {
+		errno = ENOMEM;
+		return -1;
+	}
+	for (size_t i = count; i-- > 0;) {
+		if (has_name(variables[i].text, name, len)) {
+			drop(i);
+		}
+	}
+	return 0;
+}
+
+/* Takes over `text`, which may be NULL. A variable that is there keeps its place. */
+static int put(char *text)
+{
+	if (!text || !own_environment() || !reserve(count + 1)) {
+		free(text);
+		errno = ENOMEM;
+		return -1;
+	}
+	size_t len = strcspn(text, "="), at = 0;
+	while (at < count && !has_name(variables[at].text, text, len)) {
+		at++;
+	}
+	if (at == count) {
+		count++;
+		texts[count] = NULL;
+	} else if (variables[at].own) {
+		free(variables[at].text);
+	}
+	variables[at] = (variable) {text, true};
+	texts[at] = text;
+	return 0;
+}
+
+char *getenv(const char *name)
+{
+	size_t len = strlen(name);
+
+	for (char **text = ftm_environment(); text && *text; text++) {
+		if (has_name(*text, name, len)) {
+			return *text + len + 1;
+		}
+	}
+	return NULL;
+}
+
+int putenv(char *text)
+{
+	if (php_thread) {
+		return strchr(text, '=') ? put(strdup(text)) : unset(text, strlen(text));
+	}
+	OF_PROCESS(int, "putenv", (char *));
+	return of_process(text);
+}
+
+int setenv(const char *name, const char *value, int overwrite)
+{
+	if (php_thread) {
+		char *text;
+		if (!*name || strchr(name, '=')) {
+			errno = EINVAL;
+			return -1;
+		}
+		if (!overwrite && getenv(name)) {
+			return 0;
+		}
+		return put(asprintf(&text, "%s=%s", name, value) < 0 ? NULL : text);
+	}
+	OF_PROCESS(int, "setenv", (const char *, const char *, int));
+	return of_process(name, value, overwrite);
+}
+
+int unsetenv(const char *name)
+{
+	if (php_thread) {
+		return unset(name, strlen(name));
+	}
+	OF_PROCESS(int, "unsetenv", (const char *));
+	return of_process(name);
+}
+
+int clearenv(void)
+{
+	if (php_thread) {
+		if (!own_environment()) {
+			return -1;
+		}
+		while (count > 0) {
+			drop(count - 1);
+		}
+		return 0;
+	}
+	OF_PROCESS(int, "clearenv", (void));
+	return of_process();
+}
+
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+	char *const *argv, char *const *env)
+{
+	OF_PROCESS(int, "posix_spawn",
+		(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *, char *const *));
+	return of_process(pid, path, actions, attributes, argv, env == environ ? ftm_environment() : env);
+}
+
+int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+	char *const *argv, char *const *env)
+{
+	OF_PROCESS(int, "posix_spawnp",
+		(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *, char *const *));
+	return of_process(pid, file, actions, attributes, argv, env == environ ? ftm_environment() : env);
+}
+
+/* In the child of a fork(): it is the only thread there. */
+static void in_child(void)
+{
+	environ = ftm_environment();
+}
+
+void ftm_environment_startup(void)
+{
+	pthread_atfork(NULL, NULL, in_child);
+}
+
+void ftm_environment_begin(void)
+{
+	php_thread = true;
+}
+
+void ftm_environment_reset(void)
+{
+	while (count > 0) {
+		drop(count - 1);
+	}
+	free(variables);
+	free(texts);
+	variables = NULL;
+	texts = NULL;
+	room = 0;
+}
+
+void ftm_environment_end(void)
+{
+	ftm_environment_reset();
+	php_thread = false;
+}
