@@ -108,6 +108,7 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	if (wrong) {
 		return wrong;
 	}
+	ftm_opcache_startup();
 	warn_of_unknown_admin_entries();
 	ftm_variables_startup();
 	ftm_environment_startup();

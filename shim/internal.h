@@ -88,8 +88,11 @@ void ftm_own_process(void);
 /* Makes opcache_reset() tell the pool, on the calling thread. */
 void ftm_opcache_hook(void);
 
-/* Looks whether opcache wants to restart. May bail out. */
-void ftm_opcache_look(const ftm_request *request);
+/* Once the engine has started. */
+void ftm_opcache_startup(void);
+
+/* Looks whether opcache wants to restart. False: a fatal error broke it off, and the request with it. */
+bool ftm_opcache_look(const ftm_request *request);
 
 /* Answers 504 if the request's time was up and its script has failed. Before the headers are sent. May bail out. */
 void ftm_answer_timeout(const ftm_request *request);

@@ -160,14 +160,13 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		started = php_request_startup() == SUCCESS;
 	} zend_end_try();
 	ftm_timer_keep();
-	if (ftm_rs_started(slot) && started) {
-		zend_try {
-			ftm_opcache_look(request);
-		} zend_end_try();
-	}
+	const bool look = ftm_rs_started(slot);
+	const bool looked = !look || !started || ftm_opcache_look(request);
 
 	EG(exit_status) = 0;
-	if (started && prepared) {
+	if (started && prepared && !looked) {
+		SG(sapi_headers).http_response_code = 500;
+	} else if (started && prepared) {
 		zend_try {
 			serve(request);
 		} zend_end_try();

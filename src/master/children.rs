@@ -44,6 +44,8 @@ struct Child {
     failures: u32,
     /// When to start the next one.
     start_at: Option<Instant>,
+    /// How often a process was relieved by the next.
+    generation: usize,
 }
 
 impl Child {
@@ -99,7 +101,7 @@ impl Children {
         let listener = bound.listen.socket.socket.as_fd().try_clone_to_owned()?;
         let status = bound.status.as_ref().map(|bound| bound.socket.socket.as_fd().try_clone_to_owned()).transpose()?;
         let files = files.try_clone()?;
-        let figures = self.figures.of(index);
+        let figures = self.figures.of(index, self.children[index].generation);
         let log_fd = log::descriptor()?;
         let (output, worker_ends) = Output::pipes(pool)?;
         // SAFETY: the master has one thread.
@@ -177,6 +179,10 @@ impl Children {
     /// Starts a new process beside one that is worn out, and relieves that when it serves.
     fn replace(&mut self, index: usize) {
         let Some(worn) = self.children[index].process.take() else { return };
+        let generation = self.children[index].generation;
+        self.children[index].generation += 1;
+        // First, so that the new process finds room.
+        self.figures.relieved(index, generation);
         match self.start(index) {
             Ok(()) => {
                 log::notice!("[pool {}] child {} is to be replaced, as it asks for", worn.pool, worn.pid);
@@ -203,9 +209,10 @@ impl Children {
         let running = |child: &Child| child.process.as_ref().is_some_and(|process| process.pid == pid);
         let Some(index) = self.children.iter().position(running) else { return };
         let Some(mut process) = self.children[index].process.take() else { return };
-        self.figures.ended(index);
+        let generation = self.children[index].generation;
+        self.figures.ended(index, generation);
         if is_fault(status) {
-            self.figures.of(index).count(Counted::Crash);
+            self.figures.of(index, generation).count(Counted::Crash);
         }
         process.report_end(status);
         let unfit = !process.serves() && matches!(status, WaitStatus::Exited(_, exit::SOFTWARE));

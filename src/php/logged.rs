@@ -38,8 +38,9 @@ impl Logged {
     pub fn write(&self, access: &AccessLog, row: &Row, running: &Running) {
         let request = running.request();
         let now = log::now();
-        row.look(|view| {
-            access.write(&Entry {
+        // Written after the row is free again: others look at it, and a file may be slow.
+        let line = row.look(|view| {
+            access.line(&Entry {
                 shown: &view.shown,
                 status: self.status,
                 duration: view.duration,
@@ -52,7 +53,8 @@ impl Logged {
                 parent: getppid().as_raw().into(),
                 param: &|name| running.param(name),
                 header: &|name| self.header(name),
-            });
+            })
         });
+        line.iter().for_each(|line| access.write(line));
     }
 }

@@ -69,16 +69,33 @@ impl State {
         self.threads.saturating_sub(self.idle.len() + self.booting)
     }
 
-    /// Whether a request may begin. It must, then.
-    fn admits(&mut self) -> bool {
+    /// Whether this request may begin. It must, then.
+    fn admits(&mut self, request: &Request) -> bool {
         match self.gate {
             Gate::Open => true,
             Gate::Closed => false,
             Gate::ForOne => {
-                self.gate = Gate::Closed;
-                true
+                // The one must not keep the others waiting for its client.
+                let ready = request.body().ended().is_some() || request.starts_without_body();
+                if ready {
+                    self.gate = Gate::Closed;
+                }
+                ready
             }
         }
+    }
+
+    /// Takes the first request from the queue that may begin.
+    fn take_queued(&mut self) -> Option<Queued> {
+        let at = match self.gate {
+            Gate::Open => 0,
+            Gate::Closed => return None,
+            Gate::ForOne => (0..self.queue.len()).find(|&at| {
+                let request = self.queue[at].request.clone();
+                self.admits(&request)
+            })?,
+        };
+        self.queue.remove(at)
     }
 }
 
@@ -218,7 +235,12 @@ impl Dispatcher {
         }
     }
 
-    /// Lets the next request begin, and no other.
+    /// Whether requests wait.
+    pub fn any_queued(&self) -> bool {
+        !self.lock().queue.is_empty()
+    }
+
+    /// Lets the next request begin whose body has arrived, and no other.
     pub fn open_gate_for_one(&self) {
         let mut state = self.lock();
         state.gate = Gate::ForOne;
@@ -235,11 +257,12 @@ impl Dispatcher {
     /// Runs what is queued on the threads that are idle.
     fn begin_queued(&self, mut state: MutexGuard<'_, State>) {
         let mut begun = Vec::new();
-        while !state.queue.is_empty() && !state.idle.is_empty() && state.admits() {
-            if let (Some(Queued { request, since }), Some(idle)) = (state.queue.pop_front(), state.idle.pop()) {
-                state.waits.add(since.elapsed());
-                begun.push((idle.index, request));
-            }
+        while !state.idle.is_empty()
+            && let Some(Queued { request, since }) = state.take_queued()
+            && let Some(idle) = state.idle.pop()
+        {
+            state.waits.add(since.elapsed());
+            begun.push((idle.index, request));
         }
         self.figures.note_active(state.threads - state.spare());
         if self.elastic && !state.queue.is_empty() {
@@ -268,7 +291,7 @@ impl Dispatcher {
     /// Runs the request on the slot that became idle last, or queues it.
     pub fn submit(&self, request: Arc<Request>) {
         let mut state = self.lock();
-        let admitted = !state.idle.is_empty() && state.admits();
+        let admitted = !state.idle.is_empty() && state.admits(&request);
         match state.idle.pop_if(|_| admitted) {
             Some(Idle { index, .. }) => {
                 self.figures.note_active(state.threads - state.spare());
@@ -292,10 +315,7 @@ impl Dispatcher {
         if slot.abandoned() {
             return None;
         }
-        while !state.queue.is_empty()
-            && state.admits()
-            && let Some(Queued { request, since }) = state.queue.pop_front()
-        {
+        while let Some(Queued { request, since }) = state.take_queued() {
             if state.queue.len() + 1 == self.queue_limit {
                 self.space.notify_waiters();
             }

@@ -15,7 +15,8 @@ use crate::observe::status::own::{Counted, KINDS};
 #[repr(C)]
 pub struct PoolFigures {
     start_time: AtomicI64,
-    threads: AtomicU32,
+    /// Threads of a process of this pool, by generation: while a process relieves another, there are two of them.
+    threads: [AtomicU32; 2],
     idle: AtomicU32,
     active: AtomicU32,
     active_max: AtomicU32,
@@ -43,7 +44,11 @@ pub struct OwnFigures {
     total: &'static AtomicU32,
     most: u32,
     pool: &'static PoolFigures,
+    generation: usize,
 }
+
+/// Set in the number of threads of a process that is relieved: they do not count for `process.max` any more.
+const RELIEVED: u32 = 1 << 31;
 
 impl Figures {
     /// Shared by this process and those that it forks. `most` is `process.max`; 0: no limit.
@@ -66,17 +71,24 @@ impl Figures {
         Ok(Figures { total, pools, most })
     }
 
-    /// Those of the pool of this index.
-    pub fn of(&self, index: usize) -> OwnFigures {
-        OwnFigures { total: self.total, most: self.most, pool: &self.pools[index] }
+    /// Those of the pool of this index, for a process of this generation.
+    pub fn of(&self, index: usize, generation: usize) -> OwnFigures {
+        OwnFigures { total: self.total, most: self.most, pool: &self.pools[index], generation: generation % 2 }
     }
 
     /// The process of this pool has ended, and its threads with it.
-    pub fn ended(&self, index: usize) {
+    pub fn ended(&self, index: usize, generation: usize) {
         let pool = &self.pools[index];
-        self.total.fetch_sub(pool.threads.swap(0, Relaxed), Relaxed);
+        self.total.fetch_sub(pool.threads[generation % 2].swap(0, Relaxed), Relaxed);
         pool.idle.store(0, Relaxed);
         pool.active.store(0, Relaxed);
+    }
+
+    /// The process of this pool is to be relieved by one of the next generation, which may have as many threads.
+    pub fn relieved(&self, index: usize, generation: usize) {
+        let threads = &self.pools[index].threads;
+        self.total.fetch_sub(threads[generation % 2].swap(RELIEVED, Relaxed), Relaxed);
+        threads[(generation + 1) % 2].store(0, Relaxed);
     }
 
     /// Active, idle, requests, slow requests: of all pools together.
@@ -94,18 +106,27 @@ impl Figures {
 impl OwnFigures {
     /// Takes a place for a thread, if `process.max` leaves one.
     pub fn take_place(&self) -> bool {
+        if self.threads().load(Relaxed) & RELIEVED != 0 {
+            return true; // what it has left to do needs them
+        }
         let room = |total: u32| (self.most == 0 || total < self.most).then_some(total + 1);
         let taken = self.total.fetch_update(Relaxed, Relaxed, room).is_ok();
         if taken {
-            self.pool.threads.fetch_add(1, Relaxed);
+            self.threads().fetch_add(1, Relaxed);
         }
         taken
     }
 
+    fn threads(&self) -> &AtomicU32 {
+        &self.pool.threads[self.generation]
+    }
+
     /// A thread has ended.
     pub fn give_place_back(&self) {
-        self.pool.threads.fetch_sub(1, Relaxed);
-        self.total.fetch_sub(1, Relaxed);
+        let one_less = |threads: u32| (threads & RELIEVED == 0).then(|| threads.saturating_sub(1));
+        if self.threads().fetch_update(Relaxed, Relaxed, one_less).is_ok_and(|before| before > 0) {
+            self.total.fetch_sub(1, Relaxed);
+        }
     }
 
     /// A request has begun: what PHP-FPM counts as "accepted conn".
@@ -197,27 +218,42 @@ mod tests {
     #[test]
     fn places_are_shared_by_all_pools_and_come_back_when_a_process_ends() {
         let figures = Figures::map(2, 3).expect("memory");
-        let (first, second) = (figures.of(0), figures.of(1));
+        let (first, second) = (figures.of(0, 0), figures.of(1, 0));
         assert!(first.take_place() && second.take_place() && first.take_place());
         assert!(!second.take_place(), "the fourth of three");
         first.give_place_back();
         assert!(second.take_place() && !first.take_place());
-        figures.ended(1);
+        figures.ended(1, 0);
         assert!(first.take_place() && first.take_place() && !first.take_place());
-        let unlimited = Figures::map(1, 0).expect("memory").of(0);
+        let unlimited = Figures::map(1, 0).expect("memory").of(0, 0);
         assert!((0..1000).all(|_| unlimited.take_place()));
+    }
+
+    #[test]
+    fn a_process_that_is_relieved_keeps_no_places_from_its_successor() {
+        let figures = Figures::map(1, 2).expect("memory");
+        let worn = figures.of(0, 4);
+        assert!(worn.take_place() && worn.take_place() && !worn.take_place());
+        figures.relieved(0, 4);
+        let fresh = figures.of(0, 5);
+        assert!(fresh.take_place() && fresh.take_place() && !fresh.take_place());
+        assert!(worn.take_place(), "for what it has left to do");
+        (0..3).for_each(|_| worn.give_place_back());
+        assert!(!fresh.take_place(), "they did not count any more");
+        figures.ended(0, 5);
+        assert!(fresh.take_place() && fresh.take_place() && !fresh.take_place());
     }
 
     #[test]
     fn figures_outlive_the_process() {
         let figures = Figures::map(1, 0).expect("memory");
-        let pool = figures.of(0);
+        let pool = figures.of(0, 0);
         pool.count_request();
         pool.note_active(5);
         pool.count(Counted::Crash);
         pool.show(3, 4);
         assert_eq!(figures.totals(), (4, 3, 1, 0));
-        figures.ended(0);
+        figures.ended(0, 0);
         assert_eq!((pool.accepted(), pool.active_max(), figures.totals()), (1, 5, (0, 0, 1, 0)));
         assert_eq!(pool.own()[Counted::Crash as usize], 1);
     }

@@ -20,7 +20,9 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
+use super::control::Orders;
 use super::threads::Threads;
 use crate::observe::log;
 use crate::php::PhpPool;
@@ -30,6 +32,9 @@ const REST: Duration = Duration::from_secs(2);
 
 /// How long a restart is put off for which no moment was found.
 const PUT_OFF: Duration = Duration::from_secs(30);
+
+/// So often a restart is put off before the process asks for a successor.
+const MOST_PUT_OFF: u32 = 6;
 
 /// What the links to opcache's lock file contain under `/proc/self/fd`.
 const LOCK_FILES: [&str; 2] = [".ZendSem.", "memfd:opcache_lock"];
@@ -105,40 +110,72 @@ impl Opcache {
         self.looked.load(Ordering::Relaxed) != now && self.looked.swap(now, Ordering::Relaxed) != now
     }
 
+    /// False: no moment was found.
+    async fn try_restart(&self, pool: &PhpPool) -> bool {
+        let dispatcher = &pool.dispatcher;
+        dispatcher.close_gate();
+        if timeout(self.patience, dispatcher.quiet()).await.is_err() {
+            dispatcher.open_gate();
+            return false;
+        }
+        self.change_lock(pool, libc::F_UNLCK);
+        self.alone.store(true, Ordering::Release);
+        dispatcher.open_gate_for_one();
+        let mut begun = true;
+        while timeout(self.patience, self.begun.notified()).await.is_err() {
+            if dispatcher.any_queued() {
+                // The one has not begun, or does not get ahead, while others wait.
+                begun = false;
+                break;
+            }
+        }
+        self.change_lock(pool, libc::F_RDLCK);
+        let late = self.alone.swap(false, Ordering::AcqRel);
+        if !begun && !late {
+            self.begun.notified().await; // it has begun just now
+            begun = true;
+        }
+        dispatcher.open_gate();
+        begun
+    }
+
+    fn change_lock(&self, pool: &PhpPool, kind: libc::c_int) {
+        if let Err(e) = self.set_lock(kind) {
+            log::error!(
+                "[pool {}] cannot change the lock of opcache's lock file: {e}",
+                pool.info.name.to_string_lossy()
+            );
+        }
+    }
+
     /// opcache has restarted so often; returns how often since the last time.
     pub fn note_restarts(&self, restarts: u64) -> u64 {
         restarts.saturating_sub(self.restarts.fetch_max(restarts, Ordering::Relaxed))
     }
 }
 
-/// Lets opcache restart when it wants to.
-pub async fn restart(pool: Arc<PhpPool>, threads: Rc<Threads>) {
+/// Lets opcache restart when it wants to. Where no moment is found for that, the process asks for a successor, which has an
+/// empty cache.
+pub async fn restart(pool: Arc<PhpPool>, threads: Rc<Threads>, orders: Rc<Orders>) {
     let Some(opcache) = &pool.opcache else { return };
-    let (dispatcher, name) = (&pool.dispatcher, pool.info.name.to_string_lossy());
+    let name = pool.info.name.to_string_lossy();
+    let mut put_off = 0;
     loop {
         opcache.wanted.notified().await;
-        dispatcher.close_gate();
-        let quiet = tokio::time::timeout(opcache.patience, dispatcher.quiet()).await.is_ok();
         // A thread that was left to itself may still come back to a script of the cache.
-        if !quiet || threads.abandoned().0 > 0 {
-            dispatcher.open_gate();
-            log::notice!(
-                "[pool {name}] opcache is to restart, and requests do not end for it: put off for {PUT_OFF:?}"
-            );
-            tokio::time::sleep(PUT_OFF).await;
-            opcache.want();
+        if threads.abandoned().0 == 0 && opcache.try_restart(&pool).await {
+            put_off = 0;
+            tokio::time::sleep(REST).await;
+            // Who asked before that has been served; a look tells if there is more to do.
+            let _ = tokio::time::timeout(Duration::ZERO, opcache.wanted.notified()).await;
             continue;
         }
-        if let Err(e) = opcache.set_lock(libc::F_UNLCK) {
-            log::error!("[pool {name}] cannot unlock opcache's lock file: {e}");
+        put_off += 1;
+        log::notice!("[pool {name}] opcache is to restart, and requests do not end for it: put off for {PUT_OFF:?}");
+        if put_off >= MOST_PUT_OFF {
+            orders.ask_successor();
         }
-        opcache.alone.store(true, Ordering::Release);
-        dispatcher.open_gate_for_one();
-        opcache.begun.notified().await;
-        if let Err(e) = opcache.set_lock(libc::F_RDLCK) {
-            log::error!("[pool {name}] cannot lock opcache's lock file: {e}");
-        }
-        dispatcher.open_gate();
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(PUT_OFF).await;
+        opcache.want();
     }
 }

@@ -117,7 +117,7 @@ impl Pages {
         shown.set(params.get(b"REQUEST_METHOD"), uri, params.get(b"QUERY_STRING"), None);
         shown.content_length = request.content_length().map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX));
         let (now, took) = (log::now(), request.begun().elapsed());
-        access.write(&Entry {
+        let line = access.line(&Entry {
             shown: &shown,
             status: status.split(' ').next().and_then(|code| code.parse().ok()).unwrap_or(0),
             duration: took,
@@ -142,6 +142,7 @@ impl Pages {
                     .find_map(|line| header_value(line, name))
             },
         });
+        line.iter().for_each(|line| access.write(line));
     }
 
     /// Takes the present length of the queue into its maximum.

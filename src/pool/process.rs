@@ -47,6 +47,9 @@ use crate::server::{
 /// How often the number of threads is looked at, as by PHP-FPM.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 
+/// How long threads may take to end that run no request.
+const LEAVING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long a thread that was left to itself may go on before the process is replaced because of it.
 const ABANDONED_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -204,14 +207,18 @@ async fn watch_requests(
 ) {
     let mut turn = tokio::time::interval(period);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut asked = false;
+    let mut asked: Option<Instant> = None;
     loop {
         turn.tick().await;
         let found = watchdog.borrow_mut().look();
         found.unknown.into_iter().for_each(|thread| orders.ask_call(thread));
         found.stuck.iter().for_each(|(slot, request)| threads.abandon(*slot, request));
         let (abandoned, longest) = threads.abandoned();
-        asked = asked || (abandoned >= most || longest > ABANDONED_PATIENCE) && orders.ask_successor();
+        let due = asked.is_none_or(|at| at.elapsed() > ABANDONED_PATIENCE);
+        // Again, because the master may have had no process to spare.
+        if due && (abandoned >= most || longest > ABANDONED_PATIENCE) && orders.ask_successor() {
+            asked = Some(Instant::now());
+        }
     }
 }
 
@@ -270,7 +277,7 @@ async fn serve(
     orders.say_ready();
 
     let watchdog = Rc::new(RefCell::new(Watchdog::new(pool.clone(), limits)));
-    drop(tokio::task::spawn_local(opcache::restart(pool.clone(), threads.clone())));
+    drop(tokio::task::spawn_local(opcache::restart(pool.clone(), threads.clone(), orders.clone())));
     if let Some(period) = limits.period() {
         let watching = watch_requests(watchdog.clone(), threads.clone(), orders.clone(), period, limits.max_abandoned);
         drop(tokio::task::spawn_local(watching));
@@ -317,10 +324,18 @@ async fn serve(
         let _ = giving.await;
     }
     threads.stop();
+    let mut working = Instant::now();
     while threads.any() {
-        match ends.recv().await {
-            Some(end) => threads.on_end(end),
-            None => break,
+        tokio::select! {
+            Some(end) = ends.recv() => threads.on_end(end),
+            // The last one may be left to itself.
+            _ = tick.tick() => {}
+        }
+        if dispatcher.slots().iter().any(|slot| slot.running().is_some()) {
+            working = Instant::now();
+        } else if working.elapsed() > LEAVING_PATIENCE {
+            log::warning!("[pool {}] a thread does not end: leaving without it", pool.info.name.to_string_lossy());
+            return Ok(false);
         }
     }
     threads.join().await;

@@ -4,12 +4,13 @@
 //! so what they wait for has to end: a socket is shut down, a program that the thread has started is killed.
 
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{Shutdown, shutdown};
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::socket::sockopt::SockType;
+use nix::sys::socket::{Shutdown, getsockopt, shutdown};
 use nix::unistd::{Pid, getpid};
 
 use crate::observe::log;
@@ -91,26 +92,45 @@ pub fn end_wait(thread: i32, file: &CallFile, own: RawFd) -> Option<Counted> {
         return end_children(thread);
     }
     // Once it is still in the same call with these copies made, they are what it waits for, whatever it does next.
-    let copies: Vec<OwnedFd> = call.descriptors().into_iter().filter(|&fd| fd != own).filter_map(copy).collect();
+    let copies: Vec<_> = call.descriptors().into_iter().filter(|&fd| fd != own).filter_map(copy).collect();
     if file.read().as_ref() != Some(&call) {
         return None;
     }
-    let ended = copies.into_iter().filter_map(|fd| {
-        match fstat(&fd).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT) {
-            Ok(SFlag::S_IFSOCK) if shutdown(fd.as_raw_fd(), Shutdown::Both).is_ok() => {
-                log::notice!("thread {thread} waits for a socket: shut down, to end its request");
-                Some(Counted::KillBySocket)
-            }
-            Ok(SFlag::S_IFIFO) => end_children(thread),
-            _ => None,
+    let ended = copies.into_iter().filter_map(|(fd, kind)| match kind {
+        Kind::Socket if shutdown(fd.as_raw_fd(), Shutdown::Both).is_ok() => {
+            log::notice!("thread {thread} waits for a socket: shut down, to end its request");
+            Some(Counted::KillBySocket)
         }
+        Kind::Socket => None,
+        Kind::Pipe => end_children(thread),
     });
     ended.fold(None, |_, step| Some(step))
 }
 
-fn copy(fd: RawFd) -> Option<OwnedFd> {
-    // SAFETY: only makes a copy of what the number names; the kernel says so if that is nothing.
-    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().ok()
+/// What can be ended that a thread waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Socket,
+    Pipe,
+}
+
+/// Only asks what the kernel knows by itself: the main thread must not wait for a file server that is gone.
+fn kind(fd: BorrowedFd<'_>) -> Option<Kind> {
+    if getsockopt(&fd, SockType).is_ok() {
+        Some(Kind::Socket)
+    } else {
+        fcntl(fd, FcntlArg::F_GETPIPE_SZ).ok().map(|_| Kind::Pipe)
+    }
+}
+
+/// A copy of a socket or pipe. Of nothing else: to close it might take long.
+fn copy(fd: RawFd) -> Option<(OwnedFd, Kind)> {
+    // SAFETY: only asks what the number names, and makes a copy of it; the kernel says so if that is nothing.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    kind(fd)?;
+    let copy = fd.try_clone_to_owned().ok()?;
+    let kind = kind(copy.as_fd())?;
+    Some((copy, kind))
 }
 
 /// The descriptors of a pollfd array in this process's memory, read through the kernel: it may be gone by now.

@@ -132,6 +132,9 @@ impl Threads {
             }
             let Some(index) = self.pool.dispatcher.take_slot() else {
                 self.figures.give_place_back();
+                if !self.abandoned.borrow().is_empty() {
+                    self.complain("no thread can take the place of those that are stuck (see max_abandoned_threads)");
+                }
                 return Ok(booted);
             };
             if let Err(e) = self.boot(index) {

@@ -73,7 +73,9 @@ struct Doomed {
 impl Doomed {
     /// Gets the thread to its next opcode; true if it is to be asked for [`Doomed::call`].
     fn press(&mut self, slot: &Slot, request: &Arc<Request>) -> bool {
-        slot.interrupt(request);
+        if !slot.interrupt(request) {
+            return false; // it is over
+        }
         if self.turns >= FORCE_AFTER
             && let Some(call) = &self.call
         {
@@ -116,8 +118,9 @@ impl Watchdog {
         });
         let mut found = Found::default();
         for slot in pool.dispatcher.slots() {
-            let Some((state, took)) = slot.row().at_work().filter(|_| !slot.abandoned()) else { continue };
-            let Some(request) = slot.running() else { continue };
+            // In this order: if the next request has begun in between, its time is short.
+            let Some(request) = slot.running().filter(|_| !slot.abandoned()) else { continue };
+            let Some((state, took)) = slot.row().at_work() else { continue };
             if state == State::Running {
                 self.look_whether_slow(slot, &request, took);
             }
@@ -198,10 +201,10 @@ impl Watchdog {
     /// PHP-FPM's warning.
     fn warn(&self, slot: &Slot, took: Duration, what: &str, then: &str) {
         let pool = self.pool.info.name.to_string_lossy();
-        slot.row().look(|view| {
+        let line = slot.row().look(|view| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let shown = &view.shown;
-            log::warning!(
+            format!(
                 "[pool {pool}] child {}, script '{}' (request: \"{} {}{}{}\") {what} ({}.{:06} sec), {then}",
                 view.thread_id,
                 text(&shown.script),
@@ -211,8 +214,9 @@ impl Watchdog {
                 text(&shown.query),
                 took.as_secs(),
                 took.subsec_micros()
-            );
+            )
         });
+        log::warning!("{line}");
     }
 }
 

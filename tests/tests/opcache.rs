@@ -368,3 +368,53 @@ fn a_request_that_does_not_end_puts_a_restart_off() {
     assert_eq!(long.answer(1).text(), "went on");
     server.stop();
 }
+
+/// The beginning of a POST whose body is larger than what is buffered, and stalls.
+fn stalled(site: &Site) -> Vec<u8> {
+    let call = Call::post(site, "/figures.php", "text/plain", vec![b'x'; 600_000]);
+    let mut bytes = call.encode(1);
+    bytes.truncate(bytes.len() / 2);
+    bytes
+}
+
+#[test]
+fn a_request_that_is_ended_while_its_body_arrives_harms_no_other() {
+    only_php_ftm!("php-fpm has no threads");
+    let site = Site::new();
+    site.file("figures.php", FIGURES);
+    let pool = cached("www").children(2).set("request_terminate_timeout", "1s");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let workers = server.workers();
+    for _ in 0..3 {
+        let mut conn = server.connect();
+        conn.send(stalled(&site));
+        let status = conn.answer(1).web().status;
+        assert!([400, 408, 500, 504].contains(&status), "{status}");
+        assert_eq!(restarts(&server), 0);
+    }
+    assert_eq!(server.workers(), workers, "no crash");
+    server.stop();
+}
+
+#[test]
+fn a_restart_does_not_wait_for_a_body() {
+    only_php_ftm!("php-fpm has no threads");
+    let site = Site::new();
+    let dir = site.writable("dir");
+    let script = "touch($_GET['dir'] . '/begun'); wait_for($_GET['dir'] . '/go'); echo 'went on';";
+    site.file("long.php", format!("{PHP_WAIT_FOR}{script}"));
+    site.file("figures.php", FIGURES);
+    site.file("reset.php", "<?php echo json_encode(opcache_reset());");
+    let server = Server::start(&site, ServerConfig::pool(cached("www").children(3)));
+    let mut long = server.connect();
+    long.send(Call::get(&site, &format!("/long.php?dir={}", dir.display())).encode(1));
+    eventually("the long request has begun", || dir.join("begun").exists());
+    assert_eq!(server.get("/reset.php").text(), "true");
+    let mut slow = server.connect();
+    slow.send(stalled(&site));
+    fs::write(dir.join("go"), "").expect("go");
+    assert_eq!(long.answer(1).text(), "went on");
+    eventually("opcache has restarted", || restarts(&server) == 1);
+    drop(slow);
+    server.stop();
+}

@@ -177,3 +177,17 @@ fn a_process_with_too_many_stuck_threads_is_replaced() {
     assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
     server.stop();
 }
+
+#[test]
+fn a_stop_does_not_wait_for_a_thread_that_is_stuck() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    site.file("stuck.php", STUCK_IN_C);
+    let pool = pool().children(1).set("force_kill_deadline", "1s").set("pm.status_path", "/status");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let mut conn = server.connect();
+    conn.send(Call::get(&site, "/stuck.php").encode(1));
+    eventually("it runs", || server.get("/status?full").text().contains("stuck.php"));
+    drop(conn);
+    server.stop();
+}

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 
 use ftm_config::AccessField;
 
-pub use line::Entry;
+pub use line::{Entry, Line};
 
 use super::log;
 
@@ -47,12 +47,13 @@ impl AccessLog {
         })
     }
 
-    /// Writes the line of a request, unless it is suppressed.
-    pub fn write(&self, entry: &Entry<'_>) {
-        if self.suppresses(entry) {
-            return;
-        }
-        let Some(line) = line::render(&self.format, &self.pool, entry) else { return };
+    /// The line of a request, unless it is suppressed.
+    pub fn line(&self, entry: &Entry<'_>) -> Option<Line> {
+        if self.suppresses(entry) { None } else { line::render(&self.format, &self.pool, entry) }
+    }
+
+    /// Writes a line.
+    pub fn write(&self, line: &Line) {
         if line.cut {
             log::notice!("the log buffer is full ({}). The access log request has been truncated.", line::MAX);
         }
