@@ -91,6 +91,9 @@ void ftm_opcache_hook(void);
 /* Once the engine has started. */
 void ftm_opcache_startup(void);
 
+/* Closes what a session handler has left open. After all modules have ended the request. */
+void ftm_session_close(void);
+
 /* Looks whether opcache wants to restart. False: a fatal error broke it off, and the request with it. */
 bool ftm_opcache_look(const ftm_request *request);
 

@@ -62,11 +62,13 @@ static PHP_MSHUTDOWN_FUNCTION(ftm)
 	return SUCCESS;
 }
 
-/* Whatever of the body was not read is dropped by the main thread: PHP would read it to its end here, and a slow upload
- * would hold this thread. Not earlier, since shutdown functions may read it. */
-static zend_result drop_rest_of_body(void)
+/* After all modules, and before the request's memory goes. */
+static zend_result after_modules(void)
 {
+	/* Whatever of the body was not read is dropped by the main thread: PHP would read it to its end here, and a slow upload
+	 * would hold this thread. Not earlier, since shutdown functions may read it. */
 	SG(post_read) = 1;
+	ftm_session_close();
 	return SUCCESS;
 }
 
@@ -214,6 +216,6 @@ zend_module_entry ftm_module_entry = {
 	PHP_MODULE_GLOBALS(ftm),
 	PHP_GINIT(ftm),
 	PHP_GSHUTDOWN(ftm),
-	drop_rest_of_body,
+	after_modules,
 	STANDARD_MODULE_PROPERTIES_EX
 };
