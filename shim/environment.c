@@ -22,7 +22,6 @@ typedef struct variable {
 	bool own;   /* to be freed; others are the process's */
 } variable;
 
-static TSRM_TLS bool php_thread;
 /* The environment of the request, where it has one of its own: the same texts twice, the second time as programs get them. */
 static TSRM_TLS variable *variables;
 static TSRM_TLS char **texts;
@@ -146,7 +145,7 @@ char *getenv(const char *name)
 
 int putenv(char *text)
 {
-	if (php_thread) {
+	if (ftm_php_thread) {
 		return strchr(text, '=') ? put(strdup(text)) : unset(text, strlen(text));
 	}
 	OF_PROCESS(int, "putenv", (char *));
@@ -155,7 +154,7 @@ int putenv(char *text)
 
 int setenv(const char *name, const char *value, int overwrite)
 {
-	if (php_thread) {
+	if (ftm_php_thread) {
 		char *text;
 		if (!*name || strchr(name, '=')) {
 			errno = EINVAL;
@@ -172,7 +171,7 @@ int setenv(const char *name, const char *value, int overwrite)
 
 int unsetenv(const char *name)
 {
-	if (php_thread) {
+	if (ftm_php_thread) {
 		return unset(name, strlen(name));
 	}
 	OF_PROCESS(int, "unsetenv", (const char *));
@@ -181,7 +180,7 @@ int unsetenv(const char *name)
 
 int clearenv(void)
 {
-	if (php_thread) {
+	if (ftm_php_thread) {
 		if (!own_environment()) {
 			return -1;
 		}
@@ -221,11 +220,6 @@ void ftm_environment_startup(void)
 	pthread_atfork(NULL, NULL, in_child);
 }
 
-void ftm_environment_begin(void)
-{
-	php_thread = true;
-}
-
 void ftm_environment_reset(void)
 {
 	while (count > 0) {
@@ -236,10 +230,4 @@ void ftm_environment_reset(void)
 	variables = NULL;
 	texts = NULL;
 	room = 0;
-}
-
-void ftm_environment_end(void)
-{
-	ftm_environment_reset();
-	php_thread = false;
 }

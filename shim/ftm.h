@@ -196,6 +196,9 @@ void ftm_rs_trace(const ftm_request *request, const char *text, size_t len, bool
 /* Non-zero once, when the request's time is up: request_terminate_timeout in seconds. */
 uint32_t ftm_rs_take_kill(const ftm_request *request);
 
+/* True while the request's time is up and its script has not been ended yet. */
+bool ftm_rs_kill_pending(const ftm_request *request);
+
 /* True if the request's time was up. */
 bool ftm_rs_killed(const ftm_request *request);
 

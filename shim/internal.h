@@ -71,15 +71,14 @@ const char *ftm_param_value(const ftm_request *request, const char *name, size_t
 /* The environment of the calling thread's request, or that of the process. */
 char **ftm_environment(void);
 
-/* From now on putenv() on the calling thread is about its request's environment, until the thread ends; a request's changes
- * go with it. */
-void ftm_environment_startup(void);
-void ftm_environment_begin(void);
-void ftm_environment_reset(void);
-void ftm_environment_end(void);
+/* The calling thread runs PHP: some of the C library's functions are about the thread then, not about the process. */
+extern TSRM_TLS bool ftm_php_thread;
 
-/* From now on setlocale() on the calling thread is about its own locale; until the thread ends. */
-void ftm_locale_begin(void);
+/* putenv() on a PHP thread is about its request's environment, which goes with the request. */
+void ftm_environment_startup(void);
+void ftm_environment_reset(void);
+
+/* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
 void ftm_locale_end(void);
 
 /* Replaces functions by which a script would act on the process of all, on the calling thread. */

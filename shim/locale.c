@@ -36,7 +36,6 @@ static const struct {
 /* Room for the names of all categories. */
 #define NAMES_MAX 2048
 
-static TSRM_TLS bool php_thread;
 static TSRM_TLS locale_t own; /* 0: the thread has that of the process */
 static TSRM_TLS char names[NAMES_MAX];
 
@@ -123,7 +122,7 @@ char *setlocale(int category, const char *name)
 {
 	static char *(*of_process)(int, const char *);
 
-	if (!php_thread) {
+	if (!ftm_php_thread) {
 		if (!of_process) {
 			of_process = (char *(*)(int, const char *)) dlsym(RTLD_NEXT, "setlocale");
 		}
@@ -153,11 +152,6 @@ char *setlocale(int category, const char *name)
 	return current_name(category, own);
 }
 
-void ftm_locale_begin(void)
-{
-	php_thread = true;
-}
-
 void ftm_locale_end(void)
 {
 	if (own) {
@@ -165,5 +159,4 @@ void ftm_locale_end(void)
 		freelocale(own);
 		own = (locale_t) 0;
 	}
-	php_thread = false;
 }

@@ -28,6 +28,8 @@
 
 static TSRM_TLS bool timer_made;
 
+TSRM_TLS bool ftm_php_thread;
+
 static void timer_make(void)
 {
 	struct sigevent event = {0};
@@ -87,8 +89,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 		ftm_rs_log(FTM_WARNING, warning, sizeof(warning) - 1);
 	}
 
-	ftm_locale_begin();
-	ftm_environment_begin();
+	ftm_php_thread = true;
 	ts_resource(0);
 	ZEND_TSRMLS_CACHE_UPDATE();
 	SG(server_context) = NULL;
@@ -117,7 +118,8 @@ ftm_thread_end ftm_thread_main(void *slot)
 	ftm_rs_thread_leaving(slot);
 	ftm_timer_free();
 	ts_free_thread();
-	ftm_environment_end();
+	ftm_environment_reset();
 	ftm_locale_end();
+	ftm_php_thread = false;
 	return end;
 }

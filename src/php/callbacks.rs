@@ -249,6 +249,12 @@ extern "C" fn ftm_rs_take_kill(request: *const ffi::ftm_request) -> u32 {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn ftm_rs_kill_pending(request: *const ffi::ftm_request) -> bool {
+    // SAFETY: C passes the current request.
+    fence(false, || unsafe { running(request) }.request().kill_pending())
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn ftm_rs_killed(request: *const ffi::ftm_request) -> bool {
     // SAFETY: C passes the current request.
     fence(false, || unsafe { running(request) }.request().killed())

@@ -55,3 +55,28 @@ fn no_lock_stays_whatever_ends_a_request() {
     server.wait_nothing_lost(&before);
     server.stop();
 }
+
+#[test]
+fn who_waits_for_a_lock_is_ended_and_does_not_break_it() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    let dir = site.writable("sessions");
+    let script = "session_start(); $_SESSION['by'] = 'holder'; fastcgi_finish_request(); touch($_GET['dir'] . '/begun'); wait_for($_GET['dir'] . '/go');";
+    site.file("hold.php", format!("{PHP_WAIT_FOR}{script}"));
+    site.file("wait.php", "<?php session_start(); $_SESSION['by'] = 'waiter'; echo 'got it';");
+    site.file("who.php", "<?php session_start(); echo $_SESSION['by'] ?? 'nobody';");
+    let pool = PoolConfig::new("www")
+        .children(3)
+        .set("php_admin_value[session.save_path]", &dir.display().to_string())
+        .set("request_terminate_timeout", "1s")
+        .set("force_kill_deadline", "20s");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let ask = |uri: &str| server.call(&Call::get(&site, uri).param("HTTP_COOKIE", "PHPSESSID=one"));
+    ask(&format!("/hold.php?dir={}", dir.display()));
+    eventually("the session is locked", || dir.join("begun").exists());
+    assert_eq!(ask("/wait.php").web().status, 504);
+    std::fs::write(dir.join("go"), "").expect("go");
+    assert_eq!(ask("/who.php").text(), "holder");
+    assert!(!server.log().contains("does not end"), "{}", server.log());
+    server.stop();
+}
