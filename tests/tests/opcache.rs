@@ -347,24 +347,30 @@ fn a_cache_that_overflows_restarts_and_hits_nobody() {
     server.stop();
 }
 
-#[test]
-fn a_request_that_does_not_end_puts_a_restart_off() {
-    only_php_ftm!("php-fpm has no threads");
-    let site = Site::new();
+/// Resets opcache beside a request that goes on until there is the file that is returned.
+fn reset_beside_a_request(site: &Site, server: &Server) -> (Conn, PathBuf) {
     let dir = site.writable("dir");
     let script = "touch($_GET['dir'] . '/begun'); wait_for($_GET['dir'] . '/go'); echo 'went on';";
     site.file("long.php", format!("{PHP_WAIT_FOR}{script}"));
     site.file("figures.php", FIGURES);
     site.file("reset.php", "<?php echo json_encode(opcache_reset());");
-    let pool = cached("www").children(3).set("opcache_restart_timeout", "1s");
-    let server = Server::start(&site, ServerConfig::pool(pool));
     let mut long = server.connect();
-    long.send(Call::get(&site, &format!("/long.php?dir={}", dir.display())).encode(1));
+    long.send(Call::get(site, &format!("/long.php?dir={}", dir.display())).encode(1));
     eventually("the long request has begun", || dir.join("begun").exists());
     assert_eq!(server.get("/reset.php").text(), "true");
+    (long, dir.join("go"))
+}
+
+#[test]
+fn a_request_that_does_not_end_puts_a_restart_off() {
+    only_php_ftm!("php-fpm has no threads");
+    let site = Site::new();
+    let pool = cached("www").children(3).set("opcache_restart_timeout", "1s");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let (mut long, go) = reset_beside_a_request(&site, &server);
     server.wait_log("opcache is to restart, and requests do not end for it");
     assert_eq!(restarts(&server), 0, "and others are served");
-    fs::write(dir.join("go"), "").expect("go");
+    fs::write(go, "").expect("go");
     assert_eq!(long.answer(1).text(), "went on");
     server.stop();
 }
@@ -400,19 +406,11 @@ fn a_request_that_is_ended_while_its_body_arrives_harms_no_other() {
 fn a_restart_does_not_wait_for_a_body() {
     only_php_ftm!("php-fpm has no threads");
     let site = Site::new();
-    let dir = site.writable("dir");
-    let script = "touch($_GET['dir'] . '/begun'); wait_for($_GET['dir'] . '/go'); echo 'went on';";
-    site.file("long.php", format!("{PHP_WAIT_FOR}{script}"));
-    site.file("figures.php", FIGURES);
-    site.file("reset.php", "<?php echo json_encode(opcache_reset());");
     let server = Server::start(&site, ServerConfig::pool(cached("www").children(3)));
-    let mut long = server.connect();
-    long.send(Call::get(&site, &format!("/long.php?dir={}", dir.display())).encode(1));
-    eventually("the long request has begun", || dir.join("begun").exists());
-    assert_eq!(server.get("/reset.php").text(), "true");
+    let (mut long, go) = reset_beside_a_request(&site, &server);
     let mut slow = server.connect();
     slow.send(stalled(&site));
-    fs::write(dir.join("go"), "").expect("go");
+    fs::write(go, "").expect("go");
     assert_eq!(long.answer(1).text(), "went on");
     eventually("opcache has restarted", || restarts(&server) == 1);
     drop(slow);
