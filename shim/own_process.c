@@ -63,6 +63,28 @@ static void refuse_fork(INTERNAL_FUNCTION_PARAMETERS)
 	RETURN_LONG(-1);
 }
 
+/* pcntl_sigprocmask(): a script gets no signals, so that blocking some changes nothing for it, and those of the thread stay
+ * as they are. */
+static void keep_mask(INTERNAL_FUNCTION_PARAMETERS)
+{
+	zend_long how;
+	HashTable *signals;
+	zval *blocked_before = NULL;
+
+	ZEND_PARSE_PARAMETERS_START(2, 3)
+		Z_PARAM_LONG(how)
+		Z_PARAM_ARRAY_HT(signals)
+		Z_PARAM_OPTIONAL
+		Z_PARAM_ZVAL(blocked_before)
+	ZEND_PARSE_PARAMETERS_END();
+	(void) how;
+	(void) signals;
+	if (blocked_before && !zend_try_array_init(blocked_before)) {
+		RETURN_THROWS();
+	}
+	RETURN_TRUE;
+}
+
 static const struct {
 	const char *name;
 	zif_handler handler;
@@ -87,7 +109,9 @@ static const struct {
 	{"pcntl_waitid", refuse, NULL},
 	{"pcntl_exec", refuse, NULL},
 	{"pcntl_signal", refuse, NULL},
-	{"pcntl_sigprocmask", refuse, NULL},
+	{"pcntl_sigprocmask", keep_mask, NULL},
+	{"pcntl_sigwaitinfo", refuse, NULL},
+	{"pcntl_sigtimedwait", refuse, NULL},
 	{"pcntl_alarm", refuse, NULL},
 	{"pcntl_setpriority", refuse, NULL},
 	{"pcntl_setcpuaffinity", refuse, NULL},

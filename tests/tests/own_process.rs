@@ -67,7 +67,7 @@ fn what_would_act_on_all_requests_is_refused() {
     let site = Site::new();
     let script = "<?php
         $calls = ['pcntl_fork' => [], 'pcntl_exec' => ['/bin/true'], 'pcntl_signal' => [SIGALRM, 'x'], 'pcntl_alarm' => [1],
-            'pcntl_wait' => [&$status], 'pcntl_unshare' => [CLONE_NEWUTS], 'posix_setsid' => [], 'posix_setuid' => [0]];
+            'pcntl_wait' => [&$status], 'pcntl_sigtimedwait' => [[SIGTERM]], 'pcntl_unshare' => [CLONE_NEWUTS], 'posix_setsid' => [], 'posix_setuid' => [0]];
         foreach ($calls as $name => $args) {
             if (!function_exists($name)) continue;
             error_clear_last();
@@ -86,5 +86,19 @@ fn what_would_act_on_all_requests_is_refused() {
         assert!(refused && (line.contains(" -1 ") || line.contains(" false ")), "{line}");
     }
     assert_eq!(server.workers(), workers);
+    server.stop();
+}
+
+#[test]
+fn signals_that_a_script_blocks_stay_the_servers() {
+    let site = Site::new();
+    let script = "<?php $all = [SIGTERM, SIGQUIT, SIGUSR1]; $before = 'nothing';
+        echo json_encode([pcntl_sigprocmask(SIG_BLOCK, $all, $before), $before]), json_encode(pcntl_sigprocmask(SIG_UNBLOCK, $all));";
+    site.file("mask.php", script);
+    site.file("none.php", "<?php echo function_exists('pcntl_sigprocmask') ? '' : 'none';");
+    let server = server(&site);
+    if server.get("/none.php").text() != "none" {
+        assert_eq!(server.get("/mask.php").text(), "[true,[]]true");
+    }
     server.stop();
 }
