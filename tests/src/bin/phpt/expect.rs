@@ -41,7 +41,7 @@ impl Expectation {
             return Ok(Self { wanted, pattern });
         }
         if let Some(wanted) = wanted("EXPECTREGEX") {
-            let pattern = Some(latin1(&wanted));
+            let pattern = Some(translated(&latin1(&wanted)));
             return Ok(Self { wanted, pattern });
         }
         let wanted = wanted("EXPECT").ok_or("it has no section --EXPECT--, --EXPECTF-- or --EXPECTREGEX--")?;
@@ -86,7 +86,7 @@ fn pattern_of(text: &str) -> String {
     while let Some(quoted) = parts.next() {
         pattern.push_str(&with_placeholders(&regex_lite::escape(quoted)));
         if let Some(regex) = parts.next() {
-            pattern.push_str(&format!("({})", with_placeholders(regex)));
+            pattern.push_str(&format!("({})", with_placeholders(&translated(regex))));
         }
     }
     pattern
@@ -110,4 +110,29 @@ fn with_placeholders(text: &str) -> String {
         }
     }
     out + rest
+}
+
+/// PCRE's syntax where this library's differs: `{` is plain text unless it begins a count, `\0` is a NUL.
+fn translated(pattern: &str) -> String {
+    let mut out = String::new();
+    let mut chars = pattern.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some((_, '0')) => out.push_str(r"\x00"),
+                Some((_, escaped)) => out.extend(['\\', escaped]),
+                None => out.push('\\'),
+            },
+            '{' if !is_count(&pattern[at + 1..]) => out.push_str(r"\{"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether `text` goes on with what stands behind the brace of `{2}`, `{2,}` or `{2,3}`.
+fn is_count(text: &str) -> bool {
+    let count = text.split('}').next().filter(|count| count.len() < text.len()).unwrap_or("");
+    let (least, most) = count.split_once(',').unwrap_or((count, "0"));
+    !least.is_empty() && [least, most].iter().all(|n| n.bytes().all(|b| b.is_ascii_digit()))
 }
