@@ -77,6 +77,21 @@ void ftm_timer_free(void)
 	}
 }
 
+static int remove_entry(zval *entry)
+{
+	(void) entry;
+	return ZEND_HASH_APPLY_REMOVE;
+}
+
+/* Closes persistent connections, the last one first. ts_free_thread() frees the globals of all modules before it comes to
+ * them, and their destructors write there: a closed stream into FG(pclose_ret). */
+static void close_persistent(void)
+{
+	zend_try {
+		zend_hash_reverse_apply(&EG(persistent_list), remove_entry);
+	} zend_end_try();
+}
+
 ftm_thread_end ftm_thread_main(void *slot)
 {
 	/* volatile: it is read after a longjmp */
@@ -116,6 +131,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 	} zend_end_try();
 
 	ftm_rs_thread_leaving(slot);
+	close_persistent();
 	ftm_timer_free();
 	ts_free_thread();
 	ftm_environment_reset();

@@ -159,3 +159,34 @@ fn requests_that_end_badly_count_as_any_other() {
     }
     assert_eq!(recycles(&server), 120 / 8);
 }
+
+#[test]
+fn persistent_connections_close_with_their_thread() {
+    let site = site();
+    // The second one has no port: it fails, and leaves a persistent stream behind all the same.
+    let script = r#"<?php
+stream_socket_client("unix://$_GET[socket]", $code, $message, 5, STREAM_CLIENT_CONNECT | STREAM_CLIENT_PERSISTENT);
+@stream_socket_client('nowhere', $code, $message, 0, STREAM_CLIENT_CONNECT | STREAM_CLIENT_PERSISTENT);
+echo 'connected';"#;
+    site.file("connect.php", script);
+    let socket = site.writable("peer").join("socket");
+    let peer = std::os::unix::net::UnixListener::bind(&socket).expect("listen");
+    std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("open for all");
+    peer.set_nonblocking(true).expect("set nonblocking");
+    let pool = PoolConfig::new("www").children(2).set("pm.max_requests", "1");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let workers = server.workers();
+    let mut accepted = Vec::new();
+    for _ in 0..60 {
+        assert_eq!(server.get(&format!("/connect.php?socket={}", socket.display())).text(), "connected");
+        accepted.push(wait::eventually_some(DEADLINE, || peer.accept().ok()).expect("a connection").0);
+    }
+    for mut connection in accepted {
+        connection.set_nonblocking(false).expect("set blocking");
+        connection.set_read_timeout(Some(DEADLINE)).expect("set timeout");
+        assert_eq!(std::io::Read::read(&mut connection, &mut [0]).expect("its end"), 0);
+    }
+    if server.kind() == Kind::PhpFtm {
+        assert_eq!(server.workers(), workers, "no thread took the process with it: {}", server.log());
+    }
+}
