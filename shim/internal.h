@@ -48,6 +48,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	bool retire;                    /* a setting of this request cannot be taken back: the thread is replaced after it */
 	bool time_up;                   /* request_terminate_timeout has ended the script */
 	ftm_body_end body_end;          /* how the body ended, as far as it was read */
+	zend_long realpath_cache_limit; /* the thread's, which PHP sets to 0 for good where a request has an open_basedir */
 	int body_fd;                    /* REQUEST_BODY_FILE, -1 when not open */
 	HashTable user_ini;             /* directory → parsed .user.ini files, kept for user_ini.cache_ttl seconds */
 ZEND_END_MODULE_GLOBALS(ftm)
@@ -112,6 +113,8 @@ void ftm_user_ini_free(HashTable *cache);
 
 /* PHP_VALUE and PHP_ADMIN_VALUE parameters; before request startup, so that they act on reading the body too. */
 void ftm_ini_from_params(const ftm_request *request);
+/* Takes them back, after PHP has taken back what the script changed. */
+void ftm_ini_restore_params(void);
 
 /* $_SERVER, $_ENV: installs the hooks that import parameters. Once per process. */
 void ftm_variables_startup(void);

@@ -68,6 +68,7 @@ static zend_result after_modules(void)
 	/* Whatever of the body was not read is dropped by the main thread: PHP would read it to its end here, and a slow upload
 	 * would hold this thread. Not earlier, since shutdown functions may read it. */
 	SG(post_read) = 1;
+	ftm_ini_restore_params();
 	ftm_session_close();
 	return SUCCESS;
 }

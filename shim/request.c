@@ -145,6 +145,10 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 	/* volatile: they are read after a longjmp */
 	volatile bool prepared = false, started = false, sound = true, shut_down = false;
 
+	/* Request startup is what clears it after the former request. Until then, settings would be refused whose modules can
+	 * only tell later whether they are right, such as session.save_handler. */
+	PG(modules_activated) = 0;
+	CWDG(realpath_cache_size_limit) = FTM_G(realpath_cache_limit);
 	zend_try {
 		fill_request_info(request);
 		php_handle_auth_data(ftm_param_value(request, ZEND_STRL("HTTP_AUTHORIZATION")));

@@ -108,6 +108,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 	ts_resource(0);
 	ZEND_TSRMLS_CACHE_UPDATE();
 	SG(server_context) = NULL;
+	FTM_G(realpath_cache_limit) = CWDG(realpath_cache_size_limit);
 	ftm_lock_admin_entries();
 	ftm_opcache_hook();
 	ftm_own_process();

@@ -131,3 +131,56 @@ fn classes_cannot_be_disabled_by_a_request() {
     assert_eq!([answer.text(), server.get("/class.php").text()], ["2", "2"]);
     assert_eq!(recycles(&server), 0);
 }
+
+#[test]
+fn a_script_goes_back_to_the_settings_of_its_request() {
+    let site = Site::new();
+    let script = r#"<?php
+ini_set('precision', '5');
+ini_restore('precision');
+ini_restore('open_basedir');
+echo ini_get('precision'), ' ', ini_get_all(null, true)['precision']['global_value'], ' ', ini_get('open_basedir');"#;
+    site.file("restore.php", script);
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(1)).ini("precision = 14"));
+    let base = site.dir().display().to_string();
+    let call =
+        Call::get(&site, "/restore.php").param("PHP_VALUE", format!("precision=7\nprecision=8\nopen_basedir={base}"));
+    for _ in 0..3 {
+        assert_eq!(server.call(&call).text(), format!("8 8 {base}"));
+        if server.kind() == Kind::PhpFtm {
+            assert_eq!(server.get("/restore.php").text(), "14 14 ", "they end with the request");
+        }
+    }
+}
+
+#[test]
+fn a_session_handler_of_a_request_is_looked_up_when_a_session_starts() {
+    let site = Site::new();
+    site.file("handler.php", "<?php echo ini_get('session.save_handler');");
+    let pool = PoolConfig::new("www").children(1);
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let with = |handler: &str| {
+        let call = Call::get(&site, "/handler.php").param("PHP_VALUE", format!("session.save_handler={handler}"));
+        server.call(&call).text()
+    };
+    assert_eq!(with("unknown"), "unknown");
+    only_php_ftm!("php-fpm ends the second such request with a fatal error");
+    assert_eq!([with("files"), with("unknown")], ["files", "unknown"]);
+    assert_eq!(server.get("/handler.php").text(), "files");
+}
+
+#[test]
+fn an_open_basedir_of_one_request_leaves_the_next_its_realpath_cache() {
+    only_php_ftm!("php-fpm's worker goes without it from then on");
+    let site = Site::new();
+    site.file(
+        "cache.php",
+        "<?php clearstatcache(true); realpath(__DIR__); echo realpath_cache_size() > 0 ? 'on' : 'off';",
+    );
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(1)));
+    assert_eq!(server.get("/cache.php").text(), "on");
+    let base = site.dir().display().to_string();
+    let call = Call::get(&site, "/cache.php").param("PHP_ADMIN_VALUE", format!("open_basedir={base}"));
+    assert_eq!(server.call(&call).text(), "off");
+    assert_eq!(server.get("/cache.php").text(), "on");
+}
