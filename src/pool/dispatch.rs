@@ -283,6 +283,25 @@ impl Dispatcher {
         leaving
     }
 
+    /// Lets the thread leave that has begun the most requests, once it has done what it runs. Returns its slot, and how many
+    /// they are.
+    pub fn recycle(&self) -> Option<(usize, u64)> {
+        let mut state = self.lock();
+        let threads = self.slots.iter().filter(|slot| !slot.abandoned()).filter_map(|slot| {
+            let begun = slot.row().view()?.requests;
+            (begun > 0).then_some((slot.index(), begun))
+        });
+        let (index, begun) = threads.max_by_key(|&(_, begun)| begun)?;
+        match state.idle.iter().position(|idle| idle.index == index) {
+            Some(at) => {
+                state.idle.remove(at);
+                self.slots[index].post(Mail::Leave);
+            }
+            None => self.slots[index].let_leave(),
+        }
+        Some((index, begun))
+    }
+
     /// Waits until a request is queued that a further thread could take. Only where the number of threads changes.
     pub async fn work_waits(&self) {
         self.wanted.notified().await;
@@ -313,7 +332,7 @@ impl Dispatcher {
     pub fn next(&self, slot: &Slot, first: bool) -> Option<Arc<Request>> {
         let mut state = self.lock();
         state.booting -= usize::from(first);
-        if slot.abandoned() {
+        if slot.abandoned() || slot.is_to_leave() && !first {
             return None;
         }
         while let Some(Queued { request, since }) = state.take_queued() {

@@ -7,6 +7,7 @@
 
 mod apparmor;
 mod backlog;
+mod ceilings;
 mod confinement;
 pub mod control;
 mod crash;

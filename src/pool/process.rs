@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::backlog::Backlog;
+use super::ceilings::{self, Ceilings};
 use super::confinement;
 use super::control::{Order, Orders, PoolEnd};
 use super::crash::{self, Faults};
@@ -133,8 +135,11 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
     let clients =
         AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, About::Pool));
-    let serving = serve(php_pool, sizing, limits, doors, Gate::new(clients), control, settings);
-    match local.block_on(&runtime, serving)? {
+    let bytes = |limit: Option<NonZeroU64>| limit.map(NonZeroU64::get);
+    let ceilings = Ceilings::new(bytes(pool.max_thread_memory), bytes(pool.max_memory), ceilings::private_memory());
+    let gate = Gate::new(clients);
+    let serving = Serving { pool: php_pool, sizing, limits, ceilings, doors, gate, control, settings };
+    match local.block_on(&runtime, serve(serving))? {
         End::Whole => {}
         // PHP's own end would free what the threads that are left still use.
         // SAFETY: ends the process at once.
@@ -256,16 +261,21 @@ enum End {
     Crashed,
 }
 
-/// Serves until the end.
-async fn serve(
+/// What a process needs to serve.
+struct Serving {
     pool: Arc<PhpPool>,
     sizing: Sizing,
     limits: RequestLimits,
+    ceilings: Ceilings,
     doors: Vec<Door>,
     gate: Gate,
     control: PoolEnd,
     settings: ConnectionSettings,
-) -> Result<End, String> {
+}
+
+/// Serves until the end.
+async fn serve(serving: Serving) -> Result<End, String> {
+    let Serving { pool, sizing, limits, ceilings, doors, gate, control, settings } = serving;
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
     let (ended, mut ends) = mpsc::unbounded_channel::<Ended>();
@@ -295,6 +305,9 @@ async fn serve(
 
     let watchdog = Rc::new(RefCell::new(Watchdog::new(pool.clone(), limits)));
     drop(tokio::task::spawn_local(opcache::restart(pool.clone(), threads.clone(), orders.clone())));
+    if ceilings.any() {
+        drop(tokio::task::spawn_local(ceilings::watch(ceilings, pool.clone(), threads.clone(), orders.clone())));
+    }
     if let Some(period) = limits.period() {
         let watching = watch_requests(watchdog.clone(), threads.clone(), orders.clone(), period, limits.max_abandoned);
         drop(tokio::task::spawn_local(watching));
@@ -346,7 +359,7 @@ async fn serve(
     }
     threads.stop();
     let mut working = Instant::now();
-    while threads.any() {
+    while threads.count() > 0 {
         tokio::select! {
             Some(end) = ends.recv() => threads.on_end(end),
             // The last one may be left to itself.

@@ -53,6 +53,8 @@ pub struct Slot {
     row: Row,
     /// See [`Slot::abandon`].
     abandoned: AtomicBool,
+    /// See [`Slot::let_leave`].
+    leaves: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,6 +71,7 @@ impl Slot {
             thread: Mutex::default(),
             row: Row::default(),
             abandoned: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
         }
     }
 
@@ -158,6 +161,16 @@ impl Slot {
     /// Whether its thread was left to itself.
     pub fn abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// The thread, which runs a request, leaves after it.
+    pub fn let_leave(&self) {
+        self.leaves.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Slot::let_leave`] was called since the last time.
+    pub fn is_to_leave(&self) -> bool {
+        self.leaves.swap(false, Ordering::AcqRel)
     }
 
     /// The thread that was left to itself has ended.

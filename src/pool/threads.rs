@@ -307,9 +307,9 @@ impl Threads {
         self.pool.dispatcher.stop();
     }
 
-    /// Whether a thread is left.
-    pub fn any(&self) -> bool {
-        !self.alive.borrow().is_empty()
+    /// How many threads there are, without those that were left to themselves.
+    pub fn count(&self) -> usize {
+        self.alive.borrow().len()
     }
 
     /// Waits a while for the threads to be gone altogether: extensions are unloaded next, and what they keep per thread

@@ -115,6 +115,10 @@ pub struct Pool {
     pub max_children: u32,
     /// `pm.max_requests`.
     pub max_requests: Option<NonZeroU32>,
+    /// `pm.max_thread_memory` in bytes; `None`: no limit.
+    pub max_thread_memory: Option<NonZeroU64>,
+    /// `pm.max_memory` in bytes; `None`: no limit.
+    pub max_memory: Option<NonZeroU64>,
     /// `pm.status_path`.
     pub status_path: Option<String>,
     /// `pm.status_listen`.

@@ -88,6 +88,8 @@ fn pool(written: &WrittenPool) -> Pool {
         },
         max_children: number(P::PmMaxChildren),
         max_requests: count(settings, P::PmMaxRequests),
+        max_thread_memory: NonZeroU64::new(settings.size(P::PmMaxThreadMemory)),
+        max_memory: NonZeroU64::new(settings.size(P::PmMaxMemory)),
         status_path: text(P::PmStatusPath),
         status_listen: address(settings, P::PmStatusListen),
         ping: text(P::PingPath).map(|path| Ping {

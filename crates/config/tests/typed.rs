@@ -51,6 +51,8 @@ pm.max_children = 9
 pm.min_spare_servers = 2
 pm.max_spare_servers = 5
 pm.max_requests = 500
+pm.max_thread_memory = 64M
+pm.max_memory = 1G
 pm.status_path = /status
 pm.status_listen = 9001
 ping.path = /ping
@@ -112,6 +114,8 @@ thread_stack_size = 16M
         ProcessManager::Dynamic { start_servers: 3, min_spare_servers: 2, max_spare_servers: 5, max_spawn_rate: 32 }
     );
     assert_eq!((pool.max_children, pool.max_requests.map(u32::from)), (9, Some(500)));
+    assert_eq!(pool.max_thread_memory.map(u64::from), Some(64 << 20));
+    assert_eq!(pool.max_memory.map(u64::from), Some(1 << 30));
     assert_eq!(pool.status_path.as_deref(), Some("/status"));
     let status = Some(ListenAddress::Tcp { host: None, port: 9001 });
     assert_eq!(pool.status_listen, status);

@@ -69,6 +69,12 @@ table! { Pool, Pool;
         "Time after which pm = ondemand ends an idle PHP thread.";
     PmMaxRequests = "pm.max_requests": Type::Integer, "0",
         "Requests after which a PHP thread is replaced by a fresh one, against leaks. 0: never.";
+    PmMaxThreadMemory = "pm.max_thread_memory": Type::Size, "0", own,
+        "Bytes of memory that PHP threads may keep on average, running requests aside. With more, \
+         one after the other is replaced by a fresh one, against leaks. 0: no limit.";
+    PmMaxMemory = "pm.max_memory": Type::Size, "0", own,
+        "Bytes of memory that the pool's process may have, opcache's aside. With more, it is \
+         replaced by a fresh one, without losing requests. 0: no limit.";
     PmStatusPath = "pm.status_path": Type::Text, -,
         "SCRIPT_NAME that answers with the pool's status. Unset: none does.";
     PmStatusListen = "pm.status_listen": Type::Text, -,
