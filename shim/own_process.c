@@ -133,3 +133,17 @@ void ftm_own_process(void)
 		}
 	}
 }
+
+const char *ftm_refused_functions(void)
+{
+	static char names[1024];
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(replaced) / sizeof(*replaced) && len < sizeof(names); i++) {
+		const bool refused = replaced[i].handler == refuse || replaced[i].handler == refuse_fork;
+		if (refused && ftm_has_function(replaced[i].name)) {
+			len += (size_t) snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "", replaced[i].name);
+		}
+	}
+	return names;
+}
