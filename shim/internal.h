@@ -78,6 +78,9 @@ extern TSRM_TLS bool ftm_php_thread;
 void ftm_environment_startup(void);
 void ftm_environment_reset(void);
 
+/* Marks all descriptors of the process but its standard streams as not to be inherited by programs. */
+void ftm_close_on_exec(void);
+
 /* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
 void ftm_locale_end(void);
 

@@ -1,0 +1,75 @@
+//! What a request learns of those beside it, and leaves to them: nothing, where php-fpm's processes leave nothing.
+
+use std::fs;
+use std::path::Path;
+
+use ftm_tests::fcgi::{Call, Conn};
+use ftm_tests::*;
+
+fn server(site: &Site) -> Server {
+    Server::start(site, ServerConfig::pool(PoolConfig::new("www").children(3).set("catch_workers_output", "yes")))
+}
+
+/// Starts a script that uses `wait_for()`, and shares `dir` with others.
+fn begin(server: &Server, script: &str, dir: &Path) -> Conn {
+    let mut conn = server.connect();
+    conn.send(Call::get(server.site(), &format!("/{script}?dir={}", dir.display())).encode(1));
+    conn
+}
+
+fn script(site: &Site, name: &str, code: &str) {
+    site.file(name, format!("{PHP_WAIT_FOR}$dir = $_GET['dir'];\n{code}"));
+}
+
+#[test]
+fn programs_get_no_descriptors_of_other_requests() {
+    let site = Site::new();
+    let dir = site.writable("dir");
+    script(
+        &site,
+        "holds.php",
+        "$file = fopen(\"$dir/held\", 'w'); touch(\"$dir/holding\"); wait_for(\"$dir/go\"); echo 'held';",
+    );
+    script(
+        &site,
+        "starts.php",
+        "$list = ['ls', '-l', '/proc/self/fd'];
+        $process = proc_open($list, [1 => ['pipe', 'w'], 5 => ['file', \"$dir/given\", 'w']], $pipes);
+        $found = [stream_get_contents($pipes[1]), shell_exec('ls -l /proc/self/fd')];
+        proc_close($process);
+        $pipe = popen('ls -l /proc/self/fd', 'r');
+        $found[] = stream_get_contents($pipe);
+        echo count(array_filter($found)), count(preg_grep('~/held$~m', $found)), count(preg_grep('~ 5 -> .*/given$~m', $found));",
+    );
+    let server = server(&site);
+    let mut holds = begin(&server, "holds.php", &dir);
+    eventually("the file is open", || dir.join("holding").exists());
+    assert_eq!(begin(&server, "starts.php", &dir).answer(1).text(), "301", "three lists, none with the other's file");
+    fs::write(dir.join("go"), "").expect("go");
+    assert_eq!(holds.answer(1).text(), "held");
+    server.stop();
+}
+
+#[test]
+fn a_background_program_keeps_no_pipe_of_another_request_open() {
+    let site = Site::new();
+    let dir = site.writable("dir");
+    let pipes = "$pipe = popen('cat >/dev/null', 'w'); $process = proc_open('cat >/dev/null', [['pipe', 'r']], $pipes);
+        touch(\"$dir/open\"); wait_for(\"$dir/go\"); fclose($pipes[0]); echo pclose($pipe), proc_close($process);";
+    script(&site, "pipes.php", pipes);
+    // The program ends when the test is over.
+    let program = "while [ ! -e $dir/end ]; do sleep 0.1; done >/dev/null 2>&1 &";
+    script(
+        &site,
+        "background.php",
+        &format!("proc_close(proc_open(\"{program}\", [], $none)); shell_exec(\"{program}\"); echo 'started';"),
+    );
+    let server = server(&site);
+    let mut pipes = begin(&server, "pipes.php", &dir);
+    eventually("the pipes are open", || dir.join("open").exists());
+    assert_eq!(begin(&server, "background.php", &dir).answer(1).text(), "started");
+    fs::write(dir.join("go"), "").expect("go");
+    assert_eq!(pipes.answer(1).text(), "00", "both programs have ended");
+    fs::write(dir.join("end"), "").expect("end");
+    server.stop();
+}
