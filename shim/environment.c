@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 typedef struct variable {
@@ -141,6 +142,11 @@ char *getenv(const char *name)
 		}
 	}
 	return NULL;
+}
+
+char *secure_getenv(const char *name)
+{
+	return getauxval(AT_SECURE) ? NULL : getenv(name);
 }
 
 int putenv(char *text)

@@ -73,3 +73,39 @@ fn a_background_program_keeps_no_pipe_of_another_request_open() {
     fs::write(dir.join("end"), "").expect("end");
     server.stop();
 }
+
+#[test]
+fn openssl_finds_certificates_by_the_requests_environment() {
+    let site = Site::new();
+    let dir = site.writable("dir");
+    script(
+        &site,
+        "serve.php",
+        "$key = openssl_pkey_new(['private_key_type' => OPENSSL_KEYTYPE_EC, 'curve_name' => 'prime256v1']);
+        $certificate = openssl_csr_sign(openssl_csr_new(['commonName' => 'localhost'], $key), null, $key, 1);
+        openssl_x509_export_to_file($certificate, \"$dir/certificate\");
+        openssl_pkey_export($key, $private);
+        file_put_contents(\"$dir/both\", $private . file_get_contents(\"$dir/certificate\"));
+        $context = stream_context_create(['ssl' => ['local_cert' => \"$dir/both\"]]);
+        $socket = stream_socket_server('ssl://127.0.0.1:0', context: $context);
+        file_put_contents(\"$dir/new\", stream_socket_get_name($socket, false));
+        rename(\"$dir/new\", \"$dir/address\");
+        echo json_encode([(bool) @stream_socket_accept($socket), (bool) @stream_socket_accept($socket)]);",
+    );
+    script(
+        &site,
+        "ask.php",
+        "wait_for(\"$dir/address\");
+        $address = 'ssl://' . file_get_contents(\"$dir/address\");
+        $context = stream_context_create(['ssl' => ['peer_name' => 'localhost']]);
+        $ask = fn() => (bool) @stream_socket_client($address, context: $context);
+        $answers = [$ask()];
+        putenv(\"SSL_CERT_FILE=$dir/certificate\");
+        echo json_encode([...$answers, $ask()]);",
+    );
+    let server = server(&site);
+    let mut serves = begin(&server, "serve.php", &dir);
+    assert_eq!(begin(&server, "ask.php", &dir).answer(1).text(), "[false,true]");
+    assert_eq!(serves.answer(1).text(), "[false,true]");
+    server.stop();
+}
