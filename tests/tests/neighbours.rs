@@ -75,6 +75,40 @@ fn a_background_program_keeps_no_pipe_of_another_request_open() {
 }
 
 #[test]
+fn processor_time_is_the_requests_own() {
+    let site = Site::new();
+    let dir = site.writable("dir");
+    // In milliseconds.
+    let used = "function used() { $u = getrusage(); $t = posix_times();
+        return [($u['ru_utime.tv_sec'] + $u['ru_stime.tv_sec']) * 1000 + ($u['ru_utime.tv_usec'] + $u['ru_stime.tv_usec']) / 1000,
+            ($t['utime'] + $t['stime']) * 10]; }\n";
+    script(
+        &site,
+        "busy.php",
+        &format!(
+            "{used}
+        wait_for(\"$dir/idle\"); $begun = used();
+        do {{ $now = used(); }} while ($now[0] - $begun[0] < 500 || $now[1] - $begun[1] < 500);
+        touch(\"$dir/used\"); echo 'used';"
+        ),
+    );
+    script(
+        &site,
+        "idle.php",
+        &format!(
+            "{used}
+        $begun = used(); touch(\"$dir/idle\"); wait_for(\"$dir/used\"); $now = used();
+        echo max($now[0] - $begun[0], $now[1] - $begun[1]) < 450 ? 'little' : json_encode([$begun, $now]);"
+        ),
+    );
+    let server = server(&site);
+    let mut busy = begin(&server, "busy.php", &dir);
+    assert_eq!(begin(&server, "idle.php", &dir).answer(1).text(), "little");
+    assert_eq!(busy.answer(1).text(), "used");
+    server.stop();
+}
+
+#[test]
 fn openssl_finds_certificates_by_the_requests_environment() {
     let site = Site::new();
     let dir = site.writable("dir");
