@@ -109,6 +109,25 @@ fn processor_time_is_the_requests_own() {
 }
 
 #[test]
+fn messages_to_syslog_have_the_requests_own_name() {
+    let site = Site::new();
+    let dir = site.writable("dir");
+    // What goes to syslog is said on stderr, too.
+    let first = "openlog('first', LOG_PERROR, LOG_USER); touch(\"$dir/open\"); wait_for(\"$dir/go\"); syslog(LOG_INFO, 'of the first');";
+    script(&site, "first.php", first);
+    script(&site, "second.php", "openlog('second', LOG_PERROR, LOG_USER); syslog(LOG_INFO, 'of the second');");
+    let server = server(&site);
+    let mut conn = begin(&server, "first.php", &dir);
+    eventually("it has a name", || dir.join("open").exists());
+    begin(&server, "second.php", &dir).answer(1);
+    fs::write(dir.join("go"), "").expect("go");
+    conn.answer(1);
+    server.wait_log("\"second: of the second\"");
+    server.wait_log("\"first: of the first\"");
+    server.stop();
+}
+
+#[test]
 fn openssl_finds_certificates_by_the_requests_environment() {
     let site = Site::new();
     let dir = site.writable("dir");
