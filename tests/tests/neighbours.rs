@@ -128,6 +128,28 @@ fn messages_to_syslog_have_the_requests_own_name() {
 }
 
 #[test]
+fn services_and_protocols_are_those_that_were_asked_for() {
+    let site = Site::new();
+    let code = "<?php $asked = [['getservbyname', 'http', 'tcp'], ['getservbyname', 'smtp', 'tcp'], ['getservbyport', 22, 'tcp'],
+            ['getservbyport', 443, 'tcp'], ['getprotobyname', 'tcp'], ['getprotobynumber', 17]];
+        $right = [80, 25, 'ssh', 'https', 6, 'udp'];
+        $keys = array_keys($asked);
+        shuffle($keys);
+        for ($i = 0; $i < 3000; $i++) foreach ($keys as $key) {
+            $found = $asked[$key][0](...array_slice($asked[$key], 1));
+            if ($found !== $right[$key]) exit(json_encode([$asked[$key], $found]));
+        }
+        echo 'right';";
+    site.file("ask.php", code);
+    let server = server(&site);
+    let mut conns: Vec<Conn> = (0..3).map(|_| begin(&server, "ask.php", site.dir())).collect();
+    for conn in &mut conns {
+        assert_eq!(conn.answer(1).text(), "right");
+    }
+    server.stop();
+}
+
+#[test]
 fn openssl_finds_certificates_by_the_requests_environment() {
     let site = Site::new();
     let dir = site.writable("dir");
