@@ -90,6 +90,7 @@ static const struct {
 	zif_handler handler;
 	zif_handler *original;
 } replaced[] = {
+	{"chdir", ftm_chdir, &ftm_php_chdir},
 	{"getmypid", own_id, NULL},
 	{"posix_getpid", own_id, NULL},
 	{"posix_kill", kill_own, &posix_kill},

@@ -150,6 +150,30 @@ fn services_and_protocols_are_those_that_were_asked_for() {
 }
 
 #[test]
+fn c_libraries_find_relative_files_where_the_script_is() {
+    let site = Site::new();
+    let dir = site.writable("dir");
+    let place = "fn() => basename(getcwd()) . ' ' . basename(readlink('/proc/thread-self/cwd'))";
+    for (name, other) in [("a", "b"), ("b", "a")] {
+        let code = format!(
+            "$place = {place}; $places = [$place()]; touch(\"$dir/{name}\"); wait_for(\"$dir/{other}\");
+            $places[] = $place(); chdir('sub'); $places[] = $place(); @chdir('nonesuch'); $places[] = $place();
+            echo implode(', ', $places);"
+        );
+        script(&site, &format!("{name}/place.php"), &code);
+        site.file(&format!("{name}/sub/none"), "");
+    }
+    let server = server(&site);
+    let mut conns: Vec<Conn> = ["a", "b"].map(|name| begin(&server, &format!("{name}/place.php"), &dir)).into();
+    for (conn, name) in conns.iter_mut().zip(["a", "b"]) {
+        assert_eq!(conn.answer(1).text(), format!("{name} {name}, {name} {name}, sub sub, sub sub"));
+    }
+    // And in the next request.
+    assert_eq!(begin(&server, "a/place.php", &dir).answer(1).text(), "a a, a a, sub sub, sub sub");
+    server.stop();
+}
+
+#[test]
 fn openssl_finds_certificates_by_the_requests_environment() {
     let site = Site::new();
     let dir = site.writable("dir");
