@@ -85,7 +85,9 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_fault_name(id);
 	/* umask and the current directory become the thread's own. It needs no privilege, but a sandbox may forbid it. */
 	const bool own_umask = unshare(CLONE_FS) == 0;
-	if (!own_umask) {
+	if (own_umask) {
+		ftm_directory_own();
+	} else {
 		static const char warning[] = "unshare(CLONE_FS) is forbidden here: scripts that call umask() act on the whole pool";
 		ftm_rs_log(FTM_WARNING, warning, sizeof(warning) - 1);
 	}
@@ -106,6 +108,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 			ftm_rs_request_done(slot, request);
 			if (own_umask) {
 				umask(ftm_process_umask);
+				ftm_directory_back();
 			}
 			if (!sound) {
 				end = FTM_G(retire) ? FTM_THREAD_RETIRED : FTM_THREAD_BROKEN;
@@ -121,6 +124,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ts_free_thread();
 	ftm_environment_reset();
 	ftm_locale_end();
+	ftm_directory_end();
 	ftm_php_thread = false;
 	return end;
 }
