@@ -11,13 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import beside, burst, churn, grid, machine, processes, reload, report, samples, subjects, waiting
+from . import beside, burst, churn, grid, machine, processes, reload, report, samples, subjects, syscalls, waiting
 
 CASES = {
     **{name: grid.run for name in grid.CASES},
     "churn": churn.run, "burst": burst.run, "idle": beside.run, "slow": beside.run, "wait": waiting.run,
-    "reload": reload.run, "upgrade": reload.run,
+    "reload": reload.run, "upgrade": reload.run, "syscalls": syscalls.run,
 }
+# What "all" leaves out: what takes other settings, or a debugger.
+BY_NAME = ("upgrade", "syscalls")
 
 
 def numbers(text):
@@ -46,7 +48,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="reload, upgrade: for the random moments")
     options = parser.parse_args()
     if "all" in options.cases:
-        options.cases, options.each_second = [case for case in CASES if case != "upgrade"], True
+        options.cases, options.each_second = [case for case in CASES if case not in BY_NAME], True
     options.reload_seconds, options.seconds = options.seconds or 60, options.seconds or 3
     if min(options.rounds, options.seconds, *options.concurrency) < 1:
         parser.error("a round takes a second, and a connection")
