@@ -111,10 +111,11 @@ impl Params {
     }
 
     fn position(&self, name: &[u8]) -> Option<usize> {
-        let is_it = |at: usize| self.bytes(self.pairs[at].name) == name;
+        // Most names differ in length, which takes no look at the buffer.
+        let is_it = |pair: &Pair| pair.name.len as usize == name.len() && self.bytes(pair.name) == name;
         match &self.index {
-            Some(index) => index.find(index.hash(name), is_it),
-            None => (0..self.pairs.len()).find(|&at| is_it(at)),
+            Some(index) => index.find(index.hash(name), |at| is_it(&self.pairs[at])),
+            None => self.pairs.iter().position(is_it),
         }
     }
 
@@ -167,6 +168,12 @@ impl Params {
         let len = self.end() - start;
         self.buffer.push(0);
         Span { offset: start, len }
+    }
+
+    /// Adds a pair that is there whole, or gives its value to the earlier pair of the same name.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
+        let pair = Pair { name: self.append(name), value: self.append(value) };
+        self.commit(pair);
     }
 
     /// Adds the pair just written, or gives its value to the earlier pair of the same name.
