@@ -182,7 +182,7 @@ impl Dispatcher {
 
     /// Leaves the thread of a slot, which runs `request`, to itself: it does not count as one of the pool's any more. False:
     /// it does not run that any more.
-    pub fn abandon(&self, index: usize, request: &Arc<Request>) -> bool {
+    pub fn abandon(&self, index: usize, request: Option<&Arc<Request>>) -> bool {
         // A thread that is done asks for its next request under this lock.
         let mut state = self.lock();
         let abandoned = self.slots[index].abandon(request);
@@ -301,7 +301,8 @@ impl Dispatcher {
             }
             None => {
                 state.queue.push_back(Queued { request, since: Instant::now() });
-                if self.elastic && state.gate != Gate::Closed {
+                // Even a static pool may have lost all of them, by a crash.
+                if (self.elastic || state.threads == 0) && state.gate != Gate::Closed {
                     self.wanted.notify_one();
                 }
             }
@@ -372,6 +373,15 @@ impl Dispatcher {
             space.await;
             waited = true;
         }
+    }
+
+    /// Answers all requests that wait or run without PHP; returns how many. The process is about to end.
+    pub fn give_up_all(&self, status: &str) -> usize {
+        let queued = std::mem::take(&mut self.lock().queue);
+        let running: Vec<_> =
+            self.slots.iter().filter(|slot| !slot.abandoned()).filter_map(|slot| slot.running()).collect();
+        let all = queued.iter().map(|queued| &queued.request).chain(&running).filter(|request| !request.finished());
+        all.map(|request| request.give_up(status)).count()
     }
 
     /// No slot waits any more: idle ones leave now, busy ones once the queue is empty.

@@ -9,6 +9,7 @@ mod apparmor;
 mod backlog;
 mod confinement;
 pub mod control;
+mod crash;
 mod dispatch;
 mod environment;
 pub mod figures;

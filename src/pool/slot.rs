@@ -145,9 +145,9 @@ impl Slot {
     }
 
     /// Leaves the thread to itself: it is to take no further request. False: it does not run `request` any more.
-    pub fn abandon(&self, request: &Arc<Request>) -> bool {
+    pub fn abandon(&self, request: Option<&Arc<Request>>) -> bool {
         let thread = lock(&self.thread);
-        let running = thread.request.as_ref().is_some_and(|running| Arc::ptr_eq(running, request));
+        let running = thread.request.as_ref().map(Arc::as_ptr) == request.map(Arc::as_ptr);
         if running {
             self.abandoned.store(true, Ordering::Release);
             self.row.left();

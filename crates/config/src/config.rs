@@ -165,6 +165,8 @@ pub struct Pool {
     pub force_kill_deadline: Option<Duration>,
     /// `max_abandoned_threads`, 1 to 65535.
     pub max_abandoned_threads: u16,
+    /// `crash_drain_timeout`, at least a second.
+    pub crash_drain_timeout: Duration,
     /// `opcache_restart_timeout`, at least a second.
     pub opcache_restart_timeout: Duration,
     /// `connection_max_requests`, 1 to 65535.

@@ -71,6 +71,7 @@ response_timeout = 0
 force_kill_deadline = 0
 max_abandoned_threads = 2
 opcache_restart_timeout = 2m
+crash_drain_timeout = 3s
 connection_max_requests = 16
 max_execution_clock = WALL
 thread_stack_size = 16M
@@ -134,6 +135,7 @@ thread_stack_size = 16M
     assert_eq!((pool.response_timeout, pool.connection_max_requests), (None, 16));
     assert_eq!((pool.force_kill_deadline, pool.max_abandoned_threads), (None, 2));
     assert_eq!(pool.opcache_restart_timeout, Duration::from_secs(120));
+    assert_eq!(pool.crash_drain_timeout, Duration::from_secs(3));
     assert_eq!(pool.max_execution_clock, ExecutionClock::Wall);
     assert_eq!(pool.thread_stack_size, Some(16 << 20));
 }

@@ -138,6 +138,9 @@ table! { Pool, Pool;
     MaxAbandonedThreads = "max_abandoned_threads": Type::Integer, "4", own,
         "Most threads that may be abandoned at once before the pool's process is replaced by \
          a fresh one, without losing other requests.";
+    CrashDrainTimeout = "crash_drain_timeout": Type::Time, "10s", own,
+        "Longest time that the other requests of a process have to end after one of them has \
+         crashed it (SIGSEGV and the like). New ones are served by another process at once.";
     OpcacheRestartTimeout = "opcache_restart_timeout": Type::Time, "5s", own,
         "Longest time that new requests wait for running ones, when opcache has to empty itself \
          (opcache_reset(), or because it is full). After it, that is put off for a while.";
