@@ -47,9 +47,11 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="reload, upgrade: nginx keeps its connections")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="reload, upgrade: for the random moments")
     options = parser.parse_args()
-    if "all" in options.cases:
+    asked = options.cases
+    if "all" in asked:
         options.cases, options.each_second = [case for case in CASES if case not in BY_NAME], True
-    options.reload_seconds, options.seconds = options.seconds or 60, options.seconds or 3
+    rounds_only = "all" in asked and options.seconds
+    options.reload_seconds, options.seconds = 60 if rounds_only else options.seconds or 60, options.seconds or 3
     if min(options.rounds, options.seconds, *options.concurrency) < 1:
         parser.error("a round takes a second, and a connection")
     if options.workers and options.workers < max(options.concurrency) and set(options.cases) & set(grid.CASES):
