@@ -28,6 +28,9 @@
 
 static TSRM_TLS bool timer_made;
 
+/* A thread stays in its process: getpid() need not be asked for each request. */
+static TSRM_TLS pid_t own_process;
+
 TSRM_TLS bool ftm_php_thread;
 
 static void timer_make(void)
@@ -40,7 +43,8 @@ static void timer_make(void)
 	event.sigev_notify_thread_id = (pid_t) syscall(SYS_gettid);
 	/* Where a foreign SIGRTMIN is passed on to: nobody. PHP saves its own handler here, which would call itself. */
 	EG(oldact) = (struct sigaction) {0};
-	if (EG(pid) == getpid()) {
+	own_process = getpid();
+	if (EG(pid) == own_process) {
 		timer_delete(EG(max_execution_timer_timer)); /* the wall clock one that the new thread was given */
 	}
 	if (timer_create(ftm_config.wall_clock ? CLOCK_BOOTTIME : CLOCK_THREAD_CPUTIME_ID, &event,
@@ -57,7 +61,7 @@ void ftm_timer_prepare(void)
 		timer_make();
 	}
 	if (timer_made) {
-		EG(pid) = getpid();
+		EG(pid) = own_process;
 	}
 }
 
