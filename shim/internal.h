@@ -126,7 +126,8 @@ void ftm_timer_prepare(void);
 void ftm_timer_keep(void);
 void ftm_timer_free(void);
 
-/* Chains zend_interrupt_function. Once per process. */
+/* Chains zend_interrupt_function. Once per process, before opcache starts its compiler: the machine code calls whatever function is
+ * there by then, and none at all if there is none. */
 void ftm_interrupt_startup(void);
 
 #endif

@@ -1,0 +1,44 @@
+//! `request_terminate_timeout`: what goes on in spite of an interrupt, and where a thread is not to be given up for it.
+
+use ftm_tests::*;
+
+fn pool() -> PoolConfig {
+    PoolConfig::new("www").children(2).set("request_terminate_timeout", "1s")
+}
+
+/// Each script is answered with 504, and not by giving up its thread, but as `figure` counts.
+#[track_caller]
+fn check_ended(config: ServerConfig, scripts: &[(&str, &str)], figure: &str) {
+    let site = Site::new();
+    let room = site.unique("room");
+    site.file("figure.php", "<?php echo ftm_get_status()['abandoned-threads'], ' ', ftm_get_status()[$_GET['name']];");
+    for (name, script) in scripts {
+        site.file(&format!("{name}.php"), format!("<?php {}", script.replace("{room}", &room.display().to_string())));
+    }
+    let server = Server::start(&site, config.ini("display_errors = 0"));
+    let before = server.workers();
+    for (name, _) in scripts {
+        let answer = server.get(&format!("/{name}.php"));
+        assert_eq!((answer.web().status, answer.app_status), (504, 1), "{name}: {}", answer.text());
+    }
+    // Counted soon after the answer.
+    let figures = || server.get(&format!("/figure.php?name={figure}")).text();
+    eventually("all are counted", || figures() == format!("0 {}", scripts.len()));
+    assert_eq!(server.workers(), before, "the same process");
+    server.stop();
+}
+
+#[test]
+fn machine_code_is_ended() {
+    only_php_ftm!("php-fpm kills the process");
+    const SCRIPTS: &[(&str, &str)] = &[
+        ("loop", "set_time_limit(0); for ($i = 0; ; $i++) { $x = $i * 3 % 7; }"),
+        ("calls", "set_time_limit(0); function f($i) { return $i * 3 % 7; } for ($i = 0; ; $i++) { $x = f($i); }"),
+        ("recursion", "set_time_limit(0); function r($n) { return $n ? r($n - 1) : 0; } while (true) r(1000);"),
+        ("callback", "set_time_limit(0); $a = [2, 1]; usort($a, function () { while (true); });"),
+    ];
+    for mode in ["tracing", "function"] {
+        let config = ServerConfig::pool(pool()).ini("zend_extension = opcache").ini("opcache.jit_buffer_size = 8M");
+        check_ended(config.ini(&format!("opcache.jit = {mode}")), SCRIPTS, "kills-by-error");
+    }
+}
