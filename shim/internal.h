@@ -130,4 +130,7 @@ void ftm_timer_free(void);
  * there by then, and none at all if there is none. */
 void ftm_interrupt_startup(void);
 
+/* Whether this is a PHP thread whose request is about to be ended by request_terminate_timeout: it is to wait for nothing more. */
+bool ftm_time_is_up(void);
+
 #endif

@@ -42,3 +42,52 @@ fn machine_code_is_ended() {
         check_ended(config.ini(&format!("opcache.jit = {mode}")), SCRIPTS, "kills-by-error");
     }
 }
+
+#[test]
+fn calls_that_php_repeats_after_a_signal_are_ended() {
+    only_php_ftm!("php-fpm kills the process");
+    const SCRIPTS: &[(&str, &str)] = &[
+        ("sleep", "time_sleep_until(time() + 600);"),
+        (
+            "semaphore",
+            "$a = sem_get(crc32('{room}')); register_shutdown_function(fn() => sem_remove($a));
+            sem_acquire($a); sem_acquire(sem_get(crc32('{room}')));",
+        ),
+        (
+            "sqlite",
+            "[$a, $b] = [new SQLite3('{room}/a'), new SQLite3('{room}/a')]; $a->exec('BEGIN EXCLUSIVE');
+            $b->busyTimeout(600_000); $b->exec('BEGIN EXCLUSIVE');",
+        ),
+        (
+            "pdo",
+            "[$a, $b] = [new PDO('sqlite:{room}/b'), new PDO('sqlite:{room}/b')]; $a->exec('BEGIN EXCLUSIVE');
+            $b->exec('BEGIN EXCLUSIVE');",
+        ),
+    ];
+    check_ended(ServerConfig::pool(pool()), SCRIPTS, "kills-by-error");
+}
+
+#[test]
+fn sqlite_waits_for_a_lock_as_long_as_it_is_told() {
+    let site = Site::new();
+    let file = site.unique("room").join("db").display().to_string();
+    site.file(
+        "lock.php",
+        format!(
+            "<?php [$a, $b] = [new SQLite3('{file}'), new SQLite3('{file}')]; $a->exec('BEGIN EXCLUSIVE');
+            foreach ([0, 30, 700] as $ms) {{
+                $b->busyTimeout($ms);
+                $began = hrtime(true);
+                $locked = @$b->exec('BEGIN EXCLUSIVE') ? 'free' : $b->lastErrorMsg();
+                $took = (hrtime(true) - $began) / 1e6;
+                echo $locked, $took >= $ms * 0.9 ? '' : \" after $took ms\", ', ';
+            }}
+            $a->exec('COMMIT');
+            echo $b->exec('BEGIN EXCLUSIVE') ? 'free' : 'locked';"
+        ),
+    );
+    let server = Server::start(&site, ServerConfig::default());
+    let locked = "database is locked, ".repeat(3);
+    assert_eq!(server.get("/lock.php").text(), format!("{locked}free"));
+    server.stop();
+}
