@@ -3,9 +3,10 @@
 //! ```text
 //!  slow ──> the thread writes its own backtrace at its next opcode
 //!             └─ not within a turn: it is inside C code, and is looked at from here, undisturbed
-//!  time is up ──> a fatal error at its next opcode; each further turn also
-//!                   a signal breaks off its system call ── what that waits for is ended (see stuck.rs)
+//!  time is up ──> a fatal error at its next opcode, brought about by a signal; each further turn also
+//!                   what its system call waits for is ended (see stuck.rs)
 //!                     └─ not within force_kill_deadline: its thread is left to itself (see threads.rs)
+//!                   shutdown functions that take longer than a moment: its client is answered from here
 //! ```
 
 use std::collections::HashMap;
@@ -49,11 +50,14 @@ pub struct Found {
 }
 
 impl Limits {
-    /// How often requests are to be looked at; `None`: never.
+    /// How often requests are to be looked at if none is to be ended; `None`: never.
     pub fn period(&self) -> Option<Duration> {
         self.slow.into_iter().chain(self.terminate).min().map(|shortest| (shortest / 3).max(SHORTEST_PERIOD))
     }
 }
+
+/// How long shutdown functions, output callbacks and the like of a script whose time was up may hold up its client's answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// From this turn on, what a thread waits for is ended, because the signal alone did not help.
 const FORCE_AFTER: u32 = 1;
@@ -66,6 +70,8 @@ struct Doomed {
     call: Option<CallFile>,
     told: Duration,
     turns: u32,
+    /// When the error was found to have been raised for the first time.
+    raised: Option<Duration>,
     /// What its end will be counted as; `None`: that has been done.
     step: Option<Counted>,
 }
@@ -108,6 +114,11 @@ impl Watchdog {
         Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new() }
     }
 
+    /// How long to wait for the next turn, where `period` is usual: not long, while requests are to be ended.
+    pub fn pause(&self, period: Duration) -> Duration {
+        if self.doomed.is_empty() { period } else { SHORTEST_PERIOD }
+    }
+
     /// One turn.
     pub fn look(&mut self) -> Found {
         let pool = self.pool.clone();
@@ -124,8 +135,9 @@ impl Watchdog {
             if state == State::Running {
                 self.look_whether_slow(slot, &request, took);
             }
+            // What a script whose time was up leaves behind, such as shutdown functions, has no more time of its own.
             let answering = state == State::Running && !request.finished();
-            if answering || self.limits.track_finished {
+            if answering || request.killed() || self.limits.track_finished {
                 self.look_whether_over(slot, &request, took, &mut found);
             }
         }
@@ -172,14 +184,25 @@ impl Watchdog {
                 self.warn(slot, took, "execution timed out", "terminating");
                 let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
                 let step = Some(Counted::KillByError);
-                let doomed =
-                    Doomed { request: Arc::downgrade(request), thread, call: None, told: took, turns: 0, step };
+                let doomed = Doomed {
+                    request: Arc::downgrade(request),
+                    thread,
+                    call: None,
+                    told: took,
+                    turns: 0,
+                    raised: None,
+                    step,
+                };
                 request.kill();
                 self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
             }
-            // The error was raised: shutdown functions and destructors have as long once more.
+            // The error was raised: shutdown functions, output callbacks and the like have as long once more, altogether.
             Some(doomed) if !request.kill_pending() => {
-                if took.saturating_sub(doomed.told) < limit {
+                let raised = *doomed.raised.get_or_insert(took);
+                if took.saturating_sub(raised) >= ANSWER_PATIENCE {
+                    request.give_up();
+                }
+                if took.saturating_sub(raised) < limit {
                     return;
                 }
                 (doomed.told, doomed.turns, doomed.step) = (took, 0, Some(Counted::KillByError));

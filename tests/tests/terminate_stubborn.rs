@@ -91,3 +91,32 @@ fn sqlite_waits_for_a_lock_as_long_as_it_is_told() {
     assert_eq!(server.get("/lock.php").text(), format!("{locked}free"));
     server.stop();
 }
+
+#[test]
+fn a_socket_is_shut_down_before_its_thread_is_given_up() {
+    only_php_ftm!("php-fpm kills the process");
+    // Without anything to be ended, requests are looked at as often as every third of the time.
+    let pool = pool().set("request_terminate_timeout", "4s").set("force_kill_deadline", "1s");
+    let script = "[$a, $b] = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, 0); fread($a, 1);";
+    check_ended(ServerConfig::pool(pool), &[("socket", script)], "kills-by-socket");
+}
+
+#[test]
+fn what_a_script_leaves_behind_holds_up_neither_its_client_nor_others() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    site.file("hello.php", "<?php echo 'hello';");
+    site.file(
+        "stuck.php",
+        "<?php for ($i = 0; $i < 100; $i++) register_shutdown_function(function () { while (true) sleep(600); });
+        ob_start(function ($text) { while (true) sleep(600); }); header_register_callback(function () { sleep(600); });
+        sleep(600);",
+    );
+    let server = Server::start(&site, ServerConfig::pool(pool().children(1)));
+    let before = server.workers();
+    let answer = server.get("/stuck.php");
+    assert_eq!((answer.web().status, answer.app_status), (504, 1), "{}", answer.text());
+    assert_eq!(server.get("/hello.php").text(), "hello");
+    assert_eq!(server.workers(), before, "the same process");
+    server.stop();
+}
