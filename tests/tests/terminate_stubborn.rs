@@ -120,3 +120,19 @@ fn what_a_script_leaves_behind_holds_up_neither_its_client_nor_others() {
     assert_eq!(server.workers(), before, "the same process");
     server.stop();
 }
+
+#[test]
+fn a_silent_name_server_is_not_waited_for() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    let Some(name_server) = SilentNameServer::start(&site) else {
+        return wait::skipped("a name server, and the change to it, take root");
+    };
+    let config = ServerConfig::pool(pool()).program(&name_server.program(Kind::PhpFtm));
+    const SCRIPTS: &[(&str, &str)] = &[
+        ("gethostbyname", "gethostbyname('nowhere.example');"),
+        ("http", "file_get_contents('http://nowhere.example/');"),
+        ("dns_get_record", "dns_get_record('nowhere.example', DNS_MX);"),
+    ];
+    check_ended(config, SCRIPTS, "kills-by-socket");
+}
