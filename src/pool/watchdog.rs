@@ -106,17 +106,21 @@ pub struct Watchdog {
     /// By slot: requests that have been asked for their backtrace.
     asked: HashMap<usize, Weak<Request>>,
     doomed: HashMap<usize, Doomed>,
+    /// When the next request's time will be up, counted from the last turn.
+    due: Option<Duration>,
 }
 
 impl Watchdog {
     /// Watches the requests of `pool`.
     pub fn new(pool: Arc<PhpPool>, limits: Limits) -> Watchdog {
-        Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new() }
+        Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new(), due: None }
     }
 
-    /// How long to wait for the next turn, where `period` is usual: not long, while requests are to be ended.
+    /// How long to wait for the next turn, where `period` is usual: until a request's time is up, and not long while some are to
+    /// be ended.
     pub fn pause(&self, period: Duration) -> Duration {
-        if self.doomed.is_empty() { period } else { SHORTEST_PERIOD }
+        let usual = if self.doomed.is_empty() { period } else { SHORTEST_PERIOD };
+        self.due.map_or(usual, |due| due.clamp(SHORTEST_PERIOD, usual))
     }
 
     /// One turn.
@@ -127,6 +131,7 @@ impl Watchdog {
             doomed.ended().into_iter().for_each(|step| pool.dispatcher.figures().count(step));
             doomed.request.strong_count() > 0
         });
+        self.due = None;
         let mut found = Found::default();
         for slot in pool.dispatcher.slots() {
             // In this order: if the next request has begun in between, its time is short.
@@ -179,7 +184,11 @@ impl Watchdog {
         let Some(limit) = self.limits.terminate else { return };
         let known = self.doomed.get_mut(&slot.index()).filter(|doomed| doomed.request.as_ptr() == Arc::as_ptr(request));
         let doomed = match known {
-            None if took < limit => return,
+            None if took < limit => {
+                let due = limit - took;
+                self.due = Some(self.due.map_or(due, |known| known.min(due)));
+                return;
+            }
             None => {
                 self.warn(slot, took, "execution timed out", "terminating");
                 let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
