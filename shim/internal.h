@@ -47,6 +47,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	bool executing;                 /* the script was started: a body error now is the script's to handle */
 	bool retire;                    /* a setting of this request cannot be taken back: the thread is replaced after it */
 	bool time_up;                   /* request_terminate_timeout has ended the script */
+	int64_t in_c_since;             /* when its error was put off for the sake of C code, in milliseconds; 0: it was not */
 	ftm_body_end body_end;          /* how the body ended, as far as it was read */
 	int body_fd;                    /* REQUEST_BODY_FILE, -1 when not open */
 	HashTable user_ini;             /* directory → parsed .user.ini files, kept for user_ini.cache_ttl seconds */

@@ -136,3 +136,22 @@ fn a_silent_name_server_is_not_waited_for() {
     ];
     check_ended(config, SCRIPTS, "kills-by-socket");
 }
+
+#[test]
+fn what_c_code_holds_is_not_lost() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    // mysqli builds its exception, which calls functions, before it closes its socket.
+    let connect = "<?php $s = stream_socket_server('tcp://127.0.0.1:0');
+        new mysqli('127.0.0.1', 'root', '', '', (int) explode(':', stream_socket_get_name($s, false))[1]);";
+    site.file("connect.php", connect);
+    site.file("loop.php", "<?php array_map('usleep', array_fill(0, 100_000, 10_000));");
+    let server = Server::start(&site, ServerConfig::pool(pool()).ini("display_errors = 0"));
+    server.meet(2);
+    let before = server.counts();
+    for name in ["connect", "loop", "connect", "loop"] {
+        assert_eq!(server.get(&format!("/{name}.php")).web().status, 504, "{name}");
+    }
+    server.wait_nothing_lost(&before);
+    server.stop();
+}
