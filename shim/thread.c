@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #ifndef sigev_notify_thread_id
@@ -81,6 +82,13 @@ void ftm_timer_free(void)
 	}
 }
 
+/* Programs that the thread's requests have started, and that have ended since: nobody will wait for them any more. */
+static void bury_programs(void)
+{
+	while (waitpid(-1, NULL, WNOHANG | __WNOTHREAD) > 0) {
+	}
+}
+
 ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 {
 	/* volatile: it is read after a longjmp */
@@ -110,6 +118,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 		while ((request = ftm_rs_next_request(slot))) {
 			bool sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
+			bury_programs();
 			if (own_umask) {
 				umask(ftm_process_umask);
 				ftm_directory_back();
