@@ -7,6 +7,7 @@ mod observe;
 mod php;
 mod pool;
 mod server;
+mod sync;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
