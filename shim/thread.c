@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #ifndef sigev_notify_thread_id
@@ -77,6 +78,14 @@ void ftm_timer_free(void)
 	}
 }
 
+/* Programs that a request has started and not waited for have no other parent than this thread: once they have ended, they
+ * would stay as zombies for as long as the process lives. One that still runs is looked at again after the next request. */
+static void reap_programs(void)
+{
+	while (waitpid(-1, NULL, WNOHANG | __WNOTHREAD) > 0) {
+	}
+}
+
 ftm_thread_end ftm_thread_main(void *slot)
 {
 	/* volatile: it is read after a longjmp */
@@ -103,6 +112,7 @@ ftm_thread_end ftm_thread_main(void *slot)
 		while ((request = ftm_rs_next_request(slot))) {
 			bool sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
+			reap_programs();
 			if (own_umask) {
 				umask(ftm_process_umask);
 			}
