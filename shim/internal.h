@@ -81,6 +81,9 @@ void ftm_environment_reset(void);
 /* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
 void ftm_locale_end(void);
 
+/* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
+void ftm_fault_name(uint64_t id);
+
 /* Replaces functions by which a script would act on the process of all, on the calling thread. */
 void ftm_own_process(void);
 

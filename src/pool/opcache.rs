@@ -120,9 +120,11 @@ impl Opcache {
     }
 
     /// False: no moment was found.
-    pub(super) async fn try_restart(&self, dispatcher: &Dispatcher) -> bool {
+    pub(super) async fn try_restart(&self, dispatcher: &Dispatcher, any_abandoned: impl Fn() -> bool) -> bool {
         dispatcher.close_gate();
-        if timeout(self.patience, dispatcher.quiet()).await.is_err() {
+        let quiet = timeout(self.patience, dispatcher.quiet()).await.is_ok();
+        // A thread that was left to itself may still come back to a script of the cache.
+        if !quiet || any_abandoned() {
             dispatcher.open_gate();
             return false;
         }
@@ -167,8 +169,8 @@ pub async fn restart(pool: Arc<PhpPool>, threads: Rc<Threads>, orders: Rc<Orders
     let mut put_off = 0;
     loop {
         opcache.wanted.notified().await;
-        // A thread that was left to itself may still come back to a script of the cache.
-        if threads.abandoned().0 == 0 && opcache.try_restart(&pool.dispatcher).await {
+        let any_abandoned = || threads.abandoned().0 > 0;
+        if !any_abandoned() && opcache.try_restart(&pool.dispatcher, any_abandoned).await {
             put_off = 0;
             tokio::time::sleep(REST).await;
             // Who asked before that has been served; a look tells if there is more to do.

@@ -67,8 +67,9 @@ fn a_restart_finds_no_request_but_the_one_that_does_it() {
         });
         // It lets a request begin that comes when the gate is closed: one of the submitter's, or this.
         let (request, client) = request();
-        let restarted =
-            block_on(async { tokio::join!(biased; opcache.try_restart(&pool), async { pool.submit(request) }).0 });
+        let restarted = block_on(async {
+            tokio::join!(biased; opcache.try_restart(&pool, || false), async { pool.submit(request) }).0
+        });
         assert!(restarted);
         let other = submitter.join().expect("the submitter");
         pool.stop();

@@ -9,7 +9,7 @@ use crate::world::{Failure, Outcome, World, ask, wrong};
 
 /// How many requests beside it a crash may cost, on average. Each pool process is lost as a whole: as many as there are
 /// clients in that pool.
-pub const LOST_BESIDE_A_CRASH: u64 = 6;
+pub const LOST_BESIDE_A_CRASH: u64 = 0;
 
 const HOW: [&str; 4] = ["null", "stack", "abort", "division"];
 
