@@ -84,6 +84,9 @@ void ftm_close_on_exec(void);
 /* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
 void ftm_locale_end(void);
 
+/* textdomain() of a PHP thread is its own, and goes with the thread. */
+void ftm_gettext_end(void);
+
 /* The current directory of a PHP thread that shares it with no other: remembered, followed and left with each request. */
 void ftm_directory_own(void);
 void ftm_directory_of_script(const char *script);
