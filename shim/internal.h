@@ -96,6 +96,9 @@ void ftm_directory_end(void);
 extern zif_handler ftm_php_chdir;
 void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
 
+/* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
+void ftm_fault_name(uint64_t id);
+
 /* Replaces functions by which a script would act on the process of all, on the calling thread. */
 void ftm_own_process(void);
 

@@ -77,11 +77,12 @@ void ftm_timer_free(void)
 	}
 }
 
-ftm_thread_end ftm_thread_main(void *slot)
+ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 {
 	/* volatile: it is read after a longjmp */
 	volatile ftm_thread_end end = FTM_THREAD_RETIRED;
 
+	ftm_fault_name(id);
 	/* umask and the current directory become the thread's own. It needs no privilege, but a sandbox may forbid it. */
 	const bool own_umask = unshare(CLONE_FS) == 0;
 	if (own_umask) {

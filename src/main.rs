@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod master;
+mod memory;
 mod observe;
 mod php;
 mod pool;

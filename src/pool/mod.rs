@@ -7,8 +7,10 @@
 
 mod apparmor;
 mod backlog;
+mod ceilings;
 mod confinement;
 pub mod control;
+mod crash;
 mod dispatch;
 mod environment;
 pub mod figures;

@@ -111,10 +111,12 @@ impl Opcache {
     }
 
     /// False: no moment was found.
-    async fn try_restart(&self, pool: &PhpPool) -> bool {
+    async fn try_restart(&self, pool: &PhpPool, threads: &Threads) -> bool {
         let dispatcher = &pool.dispatcher;
         dispatcher.close_gate();
-        if timeout(self.patience, dispatcher.quiet()).await.is_err() {
+        let quiet = timeout(self.patience, dispatcher.quiet()).await.is_ok();
+        // A thread that was left to itself may still come back to a script of the cache.
+        if !quiet || threads.abandoned().0 > 0 {
             dispatcher.open_gate();
             return false;
         }
@@ -162,8 +164,7 @@ pub async fn restart(pool: Arc<PhpPool>, threads: Rc<Threads>, orders: Rc<Orders
     let mut put_off = 0;
     loop {
         opcache.wanted.notified().await;
-        // A thread that was left to itself may still come back to a script of the cache.
-        if threads.abandoned().0 == 0 && opcache.try_restart(&pool).await {
+        if threads.abandoned().0 == 0 && opcache.try_restart(&pool, &threads).await {
             put_off = 0;
             tokio::time::sleep(REST).await;
             // Who asked before that has been served; a look tells if there is more to do.

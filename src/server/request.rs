@@ -263,11 +263,11 @@ impl Request {
         self.finish(&refusal(status), &[], 0);
     }
 
-    /// Ends the response of a thread that does not: with a 504, if nothing of it was sent yet. Never waits; what the thread
-    /// writes from now on goes nowhere.
-    pub fn give_up(&self) {
+    /// Ends the response of a thread that does not: with `status`, such as `504 Gateway Timeout`, if nothing of it was sent
+    /// yet. Never waits; what the thread writes from now on goes nowhere.
+    pub fn give_up(&self, status: &str) {
         let begun = self.writing();
-        let answer = if *begun { Vec::new() } else { refusal("504 Gateway Timeout") };
+        let answer = if *begun { Vec::new() } else { refusal(status) };
         self.end(&answer, &[], 1);
     }
 }
