@@ -84,7 +84,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let PoolStart { pool, listener, status, files, control, figures, engine } = start;
     let engine = Engine::start(&engine_settings(pool, engine))?;
     check::warn_of_unsafe_extensions(&pool.name, &engine);
-    let opcache = Opcache::guard(pool.opcache_restart_timeout)
+    let opcache = Opcache::guard(&pool.name, pool.opcache_restart_timeout)
         .map_err(|e| format!("cannot guard opcache against its restarts: {}", reason(&e)))?;
     let output = WorkerOutput::new(pool);
     output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;
@@ -216,11 +216,10 @@ async fn watch_requests(
     period: Duration,
     most: usize,
 ) {
-    let mut turn = tokio::time::interval(period);
-    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked: Option<Instant> = None;
     loop {
-        turn.tick().await;
+        let pause = watchdog.borrow().pause(period);
+        tokio::time::sleep(pause).await;
         let found = watchdog.borrow_mut().look();
         found.unknown.into_iter().for_each(|thread| orders.ask_call(thread));
         found.stuck.iter().for_each(|(slot, request)| threads.abandon(*slot, request));
