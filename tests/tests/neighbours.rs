@@ -156,7 +156,8 @@ fn c_libraries_find_relative_files_where_the_script_is() {
     let place = "fn() => basename(getcwd()) . ' ' . basename(readlink('/proc/thread-self/cwd'))";
     for (name, other) in [("a", "b"), ("b", "a")] {
         let code = format!(
-            "$place = {place}; $places = [$place()]; touch(\"$dir/{name}\"); wait_for(\"$dir/{other}\");
+            "register_shutdown_function(fn() => print(getcwd() === readlink('/proc/thread-self/cwd') ? ', same' : ', other'));
+            $place = {place}; $places = [$place()]; touch(\"$dir/{name}\"); wait_for(\"$dir/{other}\");
             $places[] = $place(); chdir('sub'); $places[] = $place(); @chdir('nonesuch'); $places[] = $place();
             echo implode(', ', $places);"
         );
@@ -166,10 +167,10 @@ fn c_libraries_find_relative_files_where_the_script_is() {
     let server = server(&site);
     let mut conns: Vec<Conn> = ["a", "b"].map(|name| begin(&server, &format!("{name}/place.php"), &dir)).into();
     for (conn, name) in conns.iter_mut().zip(["a", "b"]) {
-        assert_eq!(conn.answer(1).text(), format!("{name} {name}, {name} {name}, sub sub, sub sub"));
+        assert_eq!(conn.answer(1).text(), format!("{name} {name}, {name} {name}, sub sub, sub sub, same"));
     }
     // And in the next request.
-    assert_eq!(begin(&server, "a/place.php", &dir).answer(1).text(), "a a, a a, sub sub, sub sub");
+    assert_eq!(begin(&server, "a/place.php", &dir).answer(1).text(), "a a, a a, sub sub, sub sub, same");
     server.stop();
 }
 
