@@ -85,6 +85,9 @@ void ftm_close_on_exec(void);
 /* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
 void ftm_locale_end(void);
 
+/* textdomain() of a PHP thread is its own, and goes with the thread. */
+void ftm_gettext_end(void);
+
 /* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
 void ftm_fault_name(uint64_t id);
 

@@ -138,6 +138,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ts_free_thread();
 	ftm_environment_reset();
 	ftm_locale_end();
+	ftm_gettext_end();
 	ftm_directory_end();
 	ftm_php_thread = false;
 	return end;
