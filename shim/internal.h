@@ -96,10 +96,17 @@ void ftm_directory_end(void);
 extern zif_handler ftm_php_chdir;
 void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
 
-/* Replaces functions by which a script would act on the process of all, on the calling thread. */
+/* Lets `handler` take the place of a PHP function's own, which `original` gets unless it is NULL. Where the function is
+ * disabled or its extension is not loaded, there is nothing to do. */
+void ftm_replace_function(const char *name, zif_handler handler, zif_handler *original);
+
+/* Has ftm_replace_function() called for all of them, when the modules have started. In MINIT. */
+void ftm_replace_startup(void);
+
+/* Replace functions by which a script would act on the process of all, or be told of it. */
 void ftm_own_process(void);
 
-/* Makes opcache_reset() tell the pool, on the calling thread. */
+/* Makes opcache_reset() tell the pool. */
 void ftm_opcache_hook(void);
 
 /* Once the engine has started. */

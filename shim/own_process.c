@@ -123,15 +123,7 @@ static const struct {
 void ftm_own_process(void)
 {
 	for (size_t i = 0; i < sizeof(replaced) / sizeof(*replaced); i++) {
-		const char *name = replaced[i].name;
-		zend_internal_function *function = zend_hash_str_find_ptr(CG(function_table), name, strlen(name));
-		/* Threads may share the function's entry. */
-		if (function && function->handler != replaced[i].handler) {
-			if (replaced[i].original) {
-				*replaced[i].original = function->handler;
-			}
-			function->handler = replaced[i].handler;
-		}
+		ftm_replace_function(replaced[i].name, replaced[i].handler, replaced[i].original);
 	}
 }
 

@@ -97,8 +97,6 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ZEND_TSRMLS_CACHE_UPDATE();
 	SG(server_context) = NULL;
 	ftm_lock_admin_entries();
-	ftm_opcache_hook();
-	ftm_own_process();
 	ftm_rs_thread_booted(slot, &EG(vm_interrupt), &EG(current_execute_data));
 
 	zend_first_try {
