@@ -88,6 +88,10 @@ typedef struct ftm_engine_config {
  * On failure returns a message that says what is wrong and what to do; NULL: all is well. */
 const char *ftm_engine_start(const ftm_engine_config *config);
 
+/* The environment of the process is as requests will find it: libraries that look into it once do so now. After
+ * ftm_engine_start(), and before the first PHP thread. */
+void ftm_environment_set(void);
+
 /* MSHUTDOWN. Every PHP thread must have ended. */
 void ftm_engine_stop(void);
 

@@ -93,6 +93,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
     confinement::enter(pool, &identity)?;
     environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
+    engine.environment_set();
 
     let listener = Arc::new(listener);
     let most_slots = pool.max_children as usize + usize::from(pool.max_abandoned_threads);
