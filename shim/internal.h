@@ -81,9 +81,6 @@ void ftm_environment_reset(void);
 /* Marks all descriptors of the process but its standard streams as not to be inherited by programs. */
 void ftm_close_on_exec(void);
 
-/* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
-void ftm_locale_end(void);
-
 /* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
 void ftm_fault_name(uint64_t id);
 
@@ -95,6 +92,9 @@ void ftm_directory_back(void);
 void ftm_directory_end(void);
 extern zif_handler ftm_php_chdir;
 void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
+
+/* setlocale() on a PHP thread is about its own locale, which goes with the request. False: it had none. */
+bool ftm_locale_reset(void);
 
 /* Lets `handler` take the place of a PHP function's own, which `original` gets unless it is NULL. Where the function is
  * disabled or its extension is not loaded, there is nothing to do. */
@@ -138,6 +138,9 @@ void ftm_ini_from_params(const ftm_request *request);
 /* $_SERVER, $_ENV: installs the hooks that import parameters. Once per process. */
 void ftm_variables_startup(void);
 void ftm_register_variables(zval *track_vars_array);
+
+/* Takes back what the request has changed of what a process has once, and a PHP thread here. */
+void ftm_request_state_reset(void);
 
 /* Runs one request from startup to shutdown. False: the thread must serve no other, because its state is not to be trusted
  * any more, or was changed for good (FTM_G(retire)). */

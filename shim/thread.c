@@ -120,8 +120,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_rs_thread_leaving(slot);
 	ftm_timer_free();
 	ts_free_thread();
-	ftm_environment_reset();
-	ftm_locale_end();
+	ftm_request_state_reset();
 	ftm_directory_end();
 	ftm_php_thread = false;
 	return end;
