@@ -96,6 +96,9 @@ void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
 /* setlocale() on a PHP thread is about its own locale, which goes with the request. False: it had none. */
 bool ftm_locale_reset(void);
 
+/* openlog() and syslog() on a PHP thread are about the log of its request. */
+void ftm_syslog_reset(void);
+
 /* Lets `handler` take the place of a PHP function's own, which `original` gets unless it is NULL. Where the function is
  * disabled or its extension is not loaded, there is nothing to do. */
 void ftm_replace_function(const char *name, zif_handler handler, zif_handler *original);

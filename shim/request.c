@@ -149,6 +149,7 @@ void ftm_request_state_reset(void)
 	if (ftm_locale_reset() && tsrm_get_ls_cache()) {
 		zend_update_current_locale();
 	}
+	ftm_syslog_reset();
 }
 
 bool ftm_run_request(void *slot, const ftm_request *request)
