@@ -63,6 +63,13 @@ static void refuse_fork(INTERNAL_FUNCTION_PARAMETERS)
 	RETURN_LONG(-1);
 }
 
+/* pcntl_alarm(): it has no error, and 0 says that no alarm was set before. */
+static void refuse_alarm(INTERNAL_FUNCTION_PARAMETERS)
+{
+	refuse(INTERNAL_FUNCTION_PARAM_PASSTHRU);
+	RETURN_LONG(0);
+}
+
 /* pcntl_sigprocmask(): a script gets no signals, so that blocking some changes nothing for it, and those of the thread stay
  * as they are. */
 static void keep_mask(INTERNAL_FUNCTION_PARAMETERS)
@@ -113,7 +120,7 @@ static const struct {
 	{"pcntl_sigprocmask", keep_mask, NULL},
 	{"pcntl_sigwaitinfo", refuse, NULL},
 	{"pcntl_sigtimedwait", refuse, NULL},
-	{"pcntl_alarm", refuse, NULL},
+	{"pcntl_alarm", refuse_alarm, NULL},
 	{"pcntl_setpriority", refuse, NULL},
 	{"pcntl_setcpuaffinity", refuse, NULL},
 	{"pcntl_unshare", refuse, NULL},
@@ -133,7 +140,8 @@ const char *ftm_refused_functions(void)
 	size_t len = 0;
 
 	for (size_t i = 0; i < sizeof(replaced) / sizeof(*replaced) && len < sizeof(names); i++) {
-		const bool refused = replaced[i].handler == refuse || replaced[i].handler == refuse_fork;
+		const zif_handler handler = replaced[i].handler;
+		const bool refused = handler == refuse || handler == refuse_fork || handler == refuse_alarm;
 		if (refused && ftm_has_function(replaced[i].name)) {
 			len += (size_t) snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "", replaced[i].name);
 		}
