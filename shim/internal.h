@@ -108,6 +108,7 @@ void ftm_replace_startup(void);
 
 /* Replace functions by which a script would act on the process of all, or be told of it. */
 void ftm_own_process(void);
+void ftm_kill_startup(void);
 
 /* Makes opcache_reset() tell the pool. */
 void ftm_opcache_hook(void);

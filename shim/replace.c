@@ -21,6 +21,8 @@ void ftm_replace_function(const char *name, zif_handler handler, zif_handler *or
 static zend_result replace(void)
 {
 	ftm_own_process();
+	ftm_kill_startup();
+	ftm_replace_function("chdir", ftm_chdir, &ftm_php_chdir);
 	ftm_opcache_hook();
 	return next_post_startup ? next_post_startup() : SUCCESS;
 }

@@ -192,7 +192,8 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 	}
 	zend_try {
 		/* Shutdown functions are not to be hit by what was meant for the script. */
-		(void) ftm_rs_take_kill(request);
+		ftm_kill kill;
+		(void) ftm_rs_take_kill(request, &kill);
 		if (!SG(headers_sent)) {
 			ftm_answer_timeout(request);
 		}

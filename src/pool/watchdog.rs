@@ -1,9 +1,10 @@
-//! Watches for requests that take long: `request_slowlog_timeout` and `request_terminate_timeout`. Runs on the main thread.
+//! Watches for requests that take long: `request_slowlog_timeout` and `request_terminate_timeout`, and for those that another
+//! script wants to end. Runs on the main thread.
 //!
 //! ```text
 //!  slow ──> the thread writes its own backtrace at its next opcode
 //!             └─ not within a turn: it is inside C code, and is looked at from here, undisturbed
-//!  time is up ──> a fatal error at its next opcode; each further turn also
+//!  time is up, or a script has sent it a signal ──> a fatal error at its next opcode; each further turn also
 //!                   a signal breaks off its system call ── what that waits for is ended (see stuck.rs)
 //!                     └─ not within force_kill_deadline: its thread is left to itself (see threads.rs)
 //! ```
@@ -51,8 +52,8 @@ pub struct Found {
 }
 
 impl Limits {
-    /// How often requests are to be looked at; `None`: never.
-    pub fn period(&self) -> Option<Duration> {
+    /// How often requests are to be looked at; `None`: only when a script wants to end one.
+    fn period(&self) -> Option<Duration> {
         self.slow.into_iter().chain(self.terminate).min().map(|shortest| (shortest / 3).max(SHORTEST_PERIOD))
     }
 }
@@ -60,7 +61,7 @@ impl Limits {
 /// From this turn on, what a thread waits for is ended, because the signal alone did not help.
 const FORCE_AFTER: u32 = 1;
 
-/// A request whose time is up, and how long its thread had had it when it was told so last.
+/// A request that is to be ended, and how long its thread had had it when it was told so last.
 struct Doomed {
     request: Weak<Request>,
     thread: i32,
@@ -110,6 +111,12 @@ impl Watchdog {
         Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new() }
     }
 
+    /// How long until the next turn, unless a script wants to end a request before; `None`: as long as that takes.
+    pub fn pause(&self) -> Option<Duration> {
+        let pending = |doomed: &Doomed| doomed.request.upgrade().is_some_and(|request| request.killed_by_script());
+        if self.doomed.values().any(pending) { Some(SHORTEST_PERIOD) } else { self.limits.period() }
+    }
+
     /// One turn.
     pub fn look(&mut self) -> Found {
         let pool = self.pool.clone();
@@ -127,7 +134,7 @@ impl Watchdog {
                 self.look_whether_slow(slot, &request, took);
             }
             let answering = state == State::Running && !request.finished();
-            if answering || self.limits.track_finished {
+            if answering || self.limits.track_finished || request.kill_pending() {
                 self.look_whether_over(slot, &request, took, &mut found);
             }
         }
@@ -166,22 +173,20 @@ impl Watchdog {
     }
 
     fn look_whether_over(&mut self, slot: &Slot, request: &Arc<Request>, took: Duration, found: &mut Found) {
-        let Some(limit) = self.limits.terminate else { return };
+        let limit = self.limits.terminate;
+        let over = |took| limit.is_some_and(|limit| took >= limit);
         let known = self.doomed.get_mut(&slot.index()).filter(|doomed| doomed.request.as_ptr() == Arc::as_ptr(request));
         let doomed = match known {
-            None if took < limit => return,
+            None if request.kill_pending() => self.doom(slot, request, took, None),
+            None if !over(took) => return,
             None => {
                 self.warn(slot, took, "execution timed out", "terminating");
-                let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
-                let step = Some(Counted::KillByError);
-                let doomed =
-                    Doomed { request: Arc::downgrade(request), thread, call: None, told: took, turns: 0, step };
                 request.kill();
-                self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
+                self.doom(slot, request, took, Some(Counted::KillByError))
             }
             // The error was raised: shutdown functions and destructors have as long once more.
             Some(doomed) if !request.kill_pending() => {
-                if took.saturating_sub(doomed.told) < limit {
+                if !over(took.saturating_sub(doomed.told)) {
                     return;
                 }
                 (doomed.told, doomed.turns, doomed.step) = (took, 0, Some(Counted::KillByError));
@@ -198,6 +203,13 @@ impl Watchdog {
         if doomed.press(slot, request) {
             found.unknown.push(doomed.thread);
         }
+    }
+
+    /// `request` is to be ended from now on, which will be counted as `step`.
+    fn doom(&mut self, slot: &Slot, request: &Arc<Request>, told: Duration, step: Option<Counted>) -> &mut Doomed {
+        let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
+        let doomed = Doomed { request: Arc::downgrade(request), thread, call: None, told, turns: 0, step };
+        self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
     }
 
     /// PHP-FPM's warning.

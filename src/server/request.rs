@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -33,6 +33,17 @@ pub struct Request {
     /// See [`Request::want_trace`].
     trace: AtomicU8,
     kill: AtomicU8,
+    /// The signal of [`Request::kill_by`]; 0: its time was up.
+    signal: AtomicI32,
+}
+
+/// Why a request is to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// `request_terminate_timeout`.
+    TimeUp,
+    /// Another script has sent it this signal.
+    Signal(i32),
 }
 
 /// Something that is wanted of a request once.
@@ -66,6 +77,7 @@ impl Request {
             aborted: AtomicBool::new(false),
             trace: AtomicU8::new(wish::NONE),
             kill: AtomicU8::new(wish::NONE),
+            signal: AtomicI32::new(0),
             finished: AtomicBool::new(false),
             writing: Mutex::new(false),
         }
@@ -139,18 +151,38 @@ impl Request {
 
     /// Its time is up. What its thread waits for from the web server is over, too.
     pub fn kill(&self) {
+        self.kill_by(0);
+    }
+
+    /// The same, but because another script has sent it `signal`.
+    pub fn kill_by(&self, signal: i32) {
+        self.signal.store(signal, Ordering::Release);
         self.kill.store(wish::WANTED, Ordering::Release);
         self.body.end(BodyEnd::TimedOut);
     }
 
-    /// Whether it is to be ended; true once for each [`Request::kill`], for the thread that ends it.
-    pub fn take_kill(&self) -> bool {
-        self.kill.compare_exchange(wish::WANTED, wish::TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Whether it is to be ended, and why: once for each [`Request::kill`], for the thread that ends it.
+    pub fn take_kill(&self) -> Option<Kill> {
+        let taken = self.kill.compare_exchange(wish::WANTED, wish::TAKEN, Ordering::AcqRel, Ordering::Acquire);
+        taken.ok().map(|_| match self.signal.load(Ordering::Acquire) {
+            0 => Kill::TimeUp,
+            signal => Kill::Signal(signal),
+        })
     }
 
-    /// Whether its time was ever up.
+    /// Whether it was ever to be ended.
     pub fn killed(&self) -> bool {
         self.kill.load(Ordering::Acquire) != wish::NONE
+    }
+
+    /// Whether it is still to be ended because another script has sent it a signal.
+    pub fn killed_by_script(&self) -> bool {
+        self.kill_pending() && self.signal.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether its time was up.
+    pub fn timed_out(&self) -> bool {
+        self.killed() && self.signal.load(Ordering::Acquire) == 0
     }
 
     /// Whether it is still to be ended.
