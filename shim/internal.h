@@ -47,6 +47,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	bool executing;                 /* the script was started: a body error now is the script's to handle */
 	bool retire;                    /* a setting of this request cannot be taken back: the thread is replaced after it */
 	bool time_up;                   /* request_terminate_timeout has ended the script */
+	int64_t in_c_since;             /* when its error was put off for the sake of C code, in milliseconds; 0: it was not */
 	ftm_body_end body_end;          /* how the body ended, as far as it was read */
 	int body_fd;                    /* REQUEST_BODY_FILE, -1 when not open */
 	HashTable user_ini;             /* directory → parsed .user.ini files, kept for user_ini.cache_ttl seconds */
@@ -155,7 +156,11 @@ void ftm_timer_prepare(void);
 void ftm_timer_keep(void);
 void ftm_timer_free(void);
 
-/* Chains zend_interrupt_function. Once per process. */
+/* Chains zend_interrupt_function. Once per process, before opcache starts its compiler: the machine code calls whatever function is
+ * there by then, and none at all if there is none. */
 void ftm_interrupt_startup(void);
+
+/* Whether this is a PHP thread whose request is about to be ended by request_terminate_timeout: it is to wait for nothing more. */
+bool ftm_time_is_up(void);
 
 #endif

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #ifndef sigev_notify_thread_id
@@ -28,6 +29,9 @@
 
 static TSRM_TLS bool timer_made;
 
+/* A thread stays in its process: getpid() need not be asked for each request. */
+static TSRM_TLS pid_t own_process;
+
 TSRM_TLS bool ftm_php_thread;
 
 static void timer_make(void)
@@ -40,7 +44,8 @@ static void timer_make(void)
 	event.sigev_notify_thread_id = (pid_t) syscall(SYS_gettid);
 	/* Where a foreign SIGRTMIN is passed on to: nobody. PHP saves its own handler here, which would call itself. */
 	EG(oldact) = (struct sigaction) {0};
-	if (EG(pid) == getpid()) {
+	own_process = getpid();
+	if (EG(pid) == own_process) {
 		timer_delete(EG(max_execution_timer_timer)); /* the wall clock one that the new thread was given */
 	}
 	if (timer_create(ftm_config.wall_clock ? CLOCK_BOOTTIME : CLOCK_THREAD_CPUTIME_ID, &event,
@@ -57,7 +62,7 @@ void ftm_timer_prepare(void)
 		timer_make();
 	}
 	if (timer_made) {
-		EG(pid) = getpid();
+		EG(pid) = own_process;
 	}
 }
 
@@ -74,6 +79,13 @@ void ftm_timer_free(void)
 		timer_delete(EG(max_execution_timer_timer));
 		EG(pid) = 0;
 		timer_made = false;
+	}
+}
+
+/* Programs that the thread's requests have started, and that have ended since: nobody will wait for them any more. */
+static void bury_programs(void)
+{
+	while (waitpid(-1, NULL, WNOHANG | __WNOTHREAD) > 0) {
 	}
 }
 
@@ -104,6 +116,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 		while ((request = ftm_rs_next_request(slot))) {
 			bool sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
+			bury_programs();
 			if (own_umask) {
 				umask(ftm_process_umask);
 				ftm_directory_back();

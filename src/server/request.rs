@@ -175,11 +175,6 @@ impl Request {
         self.kill.load(Ordering::Acquire) != wish::NONE
     }
 
-    /// Whether it is still to be ended because another script has sent it a signal.
-    pub fn killed_by_script(&self) -> bool {
-        self.kill_pending() && self.signal.load(Ordering::Acquire) != 0
-    }
-
     /// Whether its time was up.
     pub fn timed_out(&self) -> bool {
         self.killed() && self.signal.load(Ordering::Acquire) == 0

@@ -47,16 +47,14 @@ fn complete(answer: std::io::Result<Answer>) -> bool {
     answer.is_ok_and(|answer| answer.web().status == 200 && answer.text() == "done")
 }
 
-fn run(site: &Site, server: &Server, how: &str) -> Cost {
-    let dir = site.unique("begun");
+fn run(site: &Site, server: &Server, how: &str, number: usize) -> Cost {
+    let dir = site.writable(&format!("{how}-{number}"));
     let mut conns: Vec<Conn> = (0..OTHERS).map(|_| server.connect()).collect();
     for (n, conn) in conns.iter_mut().enumerate() {
-        let uri = format!("/other.php?begun={}-{n}", dir.display());
+        let uri = format!("/other.php?begun={}/{n}", dir.display());
         conn.send(Call::get(site, &uri).encode(1));
     }
-    eventually("the others run", || {
-        (0..OTHERS).all(|n| std::path::Path::new(&format!("{}-{n}", dir.display())).exists())
-    });
+    eventually("the others run", || (0..OTHERS).all(|n| dir.join(n.to_string()).exists()));
     let before = server.workers();
     let mut crashing = server.connect();
     crashing.send(Call::get(site, &format!("/crash.php?how={how}")).encode(1));
@@ -85,7 +83,7 @@ fn main() -> ExitCode {
     let mut missed = 0;
     println!("{:36} {:>5} {:>6} {:>16} {:>22}", "crash", "runs", "500s", "others complete", "served again after ms");
     for (how, name, part) in KINDS {
-        let costs: Vec<Cost> = (0..times).map(|_| run(&site, &server, how)).collect();
+        let costs: Vec<Cost> = (0..times).map(|number| run(&site, &server, how, number)).collect();
         let complete = costs.iter().filter(|cost| cost.others_lost == 0).count();
         let answered = costs.iter().filter(|cost| cost.status == 500).count();
         let mut after: Vec<u128> = costs.iter().map(|cost| cost.served_after.as_millis()).collect();
