@@ -45,9 +45,14 @@ static const char *name_in(locale_t locale, int category)
 	return nl_langinfo_l(NL_LOCALE_NAME(category), locale);
 }
 
-/* Keeps `name` for a category; NULL: no memory. */
+/* Keeps `name` for a category; NULL: no memory. That of "C" stays for good, as the C library's. */
 static char *kept(size_t at, const char *name)
 {
+	static char c[] = "C";
+
+	if (strcmp(name, c) == 0) {
+		return c;
+	}
 	if (!names[at] || strcmp(names[at], name) != 0) {
 		char *copy = strdup(name);
 		if (!copy) {
