@@ -23,7 +23,7 @@ static void refuse(INTERNAL_FUNCTION_PARAMETERS)
 	RETURN_FALSE;
 }
 
-/* pcntl_fork() and its relatives: -1 is their error. */
+/* pcntl_fork() and its relatives: -1 is their error. And what is declared to return nothing but numbers: PHP relies on that. */
 static void refuse_fork(INTERNAL_FUNCTION_PARAMETERS)
 {
 	refuse(INTERNAL_FUNCTION_PARAM_PASSTHRU);
