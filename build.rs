@@ -113,7 +113,7 @@ fn compile_shim(php: &Php, library: &Library) {
     }
     // A longjmp must find the C frames it unwinds intact, and PHP's callback types leave parameters unused.
     build.warnings(true).extra_warnings(true).flag("-Wno-unused-parameter");
-    // All of it: what takes the C library's place (environment.c, locale.c, popen.c) is not asked for by our names.
+    // All of it: what takes the C library's place (environment.c, popen.c and others) is not asked for by our names.
     build.link_lib_modifier("+whole-archive").compile("ftm");
 }
 

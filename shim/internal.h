@@ -69,6 +69,13 @@ void ftm_lock_admin_entries(void);
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 
+/* The C library's function of a name that is defined here, as `of_process`. */
+#define OF_PROCESS(type, name, parameters) \
+	static type (*of_process) parameters; \
+	if (!of_process) { \
+		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
+	}
+
 /* The environment of the calling thread's request, or that of the process. */
 char **ftm_environment(void);
 
@@ -79,8 +86,8 @@ extern TSRM_TLS bool ftm_php_thread;
 void ftm_environment_startup(void);
 void ftm_environment_reset(void);
 
-/* Marks all descriptors of the process but its standard streams as not to be inherited by programs. */
-void ftm_close_on_exec(void);
+/* Programs that a PHP thread starts inherit what they are meant to. */
+void ftm_inherited_startup(void);
 
 /* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
 void ftm_locale_end(void);
