@@ -86,6 +86,14 @@ extern TSRM_TLS bool ftm_php_thread;
 void ftm_environment_startup(void);
 void ftm_environment_reset(void);
 
+/* fcntl()'s F_SETLK, F_SETLKW and F_GETLK on a PHP thread. */
+struct flock;
+int ftm_record_lock(int fd, int command, struct flock *lock);
+void ftm_record_locks_startup(void);
+
+/* Before the descriptor is closed, on any thread. */
+void ftm_record_locks_close(int fd);
+
 /* Programs that a PHP thread starts inherit what they are meant to. */
 void ftm_inherited_startup(void);
 
