@@ -191,3 +191,19 @@ fn programs_of_libraries_get_what_those_mean_for_them() {
     assert_eq!(holder.answer(1).text(), "held");
     server.stop();
 }
+
+#[test]
+fn no_script_loses_what_it_says_because_another_does_not_wait() {
+    only_php_ftm!("php-fpm's scripts share the pipe only with those of their process");
+    let site = Site::new();
+    site.file("unwilling.php", "<?php echo (int) stream_set_blocking(fopen('php://stderr', 'w'), false);");
+    let script = "<?php $log = fopen('php://stderr', 'w'); $lost = 0;
+        for ($i = 0; $i < 5000; $i++) $lost += fwrite($log, str_repeat('x', 99) . \"\\n\") === 100 ? 0 : 1;
+        echo \"$lost lost\";";
+    site.file("says.php", script);
+    let pool = PoolConfig::new("www").children(1).set("catch_workers_output", "yes");
+    let server = Server::start(&site, ServerConfig::pool(pool).log_to_file());
+    assert_eq!(server.get("/unwilling.php").text(), "1");
+    assert_eq!(server.get("/says.php").text(), "0 lost");
+    server.stop();
+}
