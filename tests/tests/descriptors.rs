@@ -1,6 +1,7 @@
 //! What programs inherit that scripts start: nothing of other requests.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use ftm_tests::fcgi::{Call, Conn};
@@ -189,6 +190,25 @@ fn programs_of_libraries_get_what_those_mean_for_them() {
     }
     fs::write(dir.join("go"), "").expect("go");
     assert_eq!(holder.answer(1).text(), "held");
+    server.stop();
+}
+
+#[test]
+fn signals_that_the_server_was_to_ignore_end_programs() {
+    let site = Site::new();
+    site.file("ignored.php", "<?php echo shell_exec('grep SigIgn /proc/self/status');");
+    let wrapper = site.dir().join("ignoring");
+    let program = Kind::under_test().program();
+    fs::write(&wrapper, format!("#!/bin/sh\ntrap '' INT QUIT TERM USR1 USR2\nexec {} \"$@\"\n", program.display()))
+        .expect("a wrapper");
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let server = Server::start(&site, ServerConfig::default().program(&wrapper));
+    let text = server.get("/ignored.php").text();
+    let ignored = text.split_once("SigIgn:").map(|(_, mask)| mask.trim()).expect("a mask");
+    let ignored = u64::from_str_radix(ignored, 16).expect("a mask");
+    for (name, number) in [("INT", 2), ("QUIT", 3), ("USR1", 10), ("USR2", 12), ("TERM", 15), ("CHLD", 17)] {
+        assert_eq!(ignored >> (number - 1) & 1, 0, "SIG{name} in {text}");
+    }
     server.stop();
 }
 
