@@ -56,7 +56,7 @@ static void refuse(INTERNAL_FUNCTION_PARAMETERS)
 	RETURN_FALSE;
 }
 
-/* pcntl_fork() and its relatives: -1 is their error. */
+/* pcntl_fork() and its relatives: -1 is their error. And what is declared to return nothing but numbers: PHP relies on that. */
 static void refuse_fork(INTERNAL_FUNCTION_PARAMETERS)
 {
 	refuse(INTERNAL_FUNCTION_PARAM_PASSTHRU);
@@ -113,7 +113,7 @@ static const struct {
 	{"pcntl_sigprocmask", keep_mask, NULL},
 	{"pcntl_sigwaitinfo", refuse, NULL},
 	{"pcntl_sigtimedwait", refuse, NULL},
-	{"pcntl_alarm", refuse, NULL},
+	{"pcntl_alarm", refuse_fork, NULL},
 	{"pcntl_setpriority", refuse, NULL},
 	{"pcntl_setcpuaffinity", refuse, NULL},
 	{"pcntl_unshare", refuse, NULL},

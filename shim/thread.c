@@ -82,8 +82,9 @@ void ftm_timer_free(void)
 	}
 }
 
-/* Programs that the thread's requests have started, and that have ended since: nobody will wait for them any more. */
-static void bury_programs(void)
+/* Programs that a request has started and not waited for have no other parent than this thread: once they have ended, they
+ * would stay as zombies for as long as the process lives. One that still runs is looked at again after the next request. */
+static void reap_programs(void)
 {
 	while (waitpid(-1, NULL, WNOHANG | __WNOTHREAD) > 0) {
 	}
@@ -118,7 +119,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 		while ((request = ftm_rs_next_request(slot))) {
 			bool sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
-			bury_programs();
+			reap_programs();
 			if (own_umask) {
 				umask(ftm_process_umask);
 				ftm_directory_back();

@@ -8,6 +8,7 @@ mod observe;
 mod php;
 mod pool;
 mod server;
+mod sync;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

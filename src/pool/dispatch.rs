@@ -8,7 +8,7 @@
 //! ```
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ use super::sizing::Counts;
 use super::slot::{Mail, Slot};
 use super::waits::Waits;
 use crate::server::Request;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Hands requests to the slots of a pool.
 pub struct Dispatcher {

@@ -16,6 +16,8 @@ mod environment;
 pub mod figures;
 mod files;
 pub mod limits;
+#[cfg(all(test, ftm_loom))]
+mod models;
 mod opcache;
 mod pages;
 mod privileges;

@@ -84,7 +84,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let PoolStart { pool, listener, status, files, control, figures, engine } = start;
     let engine = Engine::start(&engine_settings(pool, engine))?;
     check::warn_of_unsafe_extensions(&pool.name, &engine);
-    let opcache = Opcache::guard(pool.opcache_restart_timeout)
+    let opcache = Opcache::guard(&pool.name, pool.opcache_restart_timeout)
         .map_err(|e| format!("cannot guard opcache against its restarts: {}", reason(&e)))?;
     let output = WorkerOutput::new(pool);
     output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;

@@ -5,10 +5,12 @@
 //!               end  ──> Complete | Short | TimedOut | Gone
 //! ```
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Without a byte for this long a body that streams into a script is given up, whatever `max_input_time` says: nothing
 /// waits for ever on a PHP thread.

@@ -3,13 +3,14 @@
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use ftm_fastcgi::{Kind, MAX_CONTENT, Params, ProtocolStatus, Role, end_request, padding, record_header};
 
 use super::{Body, BodyEnd, Wire};
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Nobody reads the response any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
