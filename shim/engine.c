@@ -114,6 +114,8 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	warn_of_unknown_admin_entries();
 	ftm_variables_startup();
 	ftm_environment_startup();
+	ftm_inherited_startup();
+	ftm_record_locks_startup();
 	return NULL;
 }
 

@@ -4,7 +4,7 @@
  * run; the copy goes with the request. The definitions here take the place of the C library's for PHP and its extensions;
  * other threads get the library's. What the library itself looks up (TZ, LANGUAGE, …) is the process's.
  *
- * Programs that a request starts get its environment: by fork(), by posix_spawn(), by popen() (see popen.c).
+ * Programs that a request starts get its environment: by fork(), by posix_spawn() (see spawn.c), by popen() (see popen.c).
  */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
@@ -13,7 +13,6 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -40,12 +39,6 @@ typedef struct superseded {
 
 static TSRM_TLS superseded *oldest, *youngest;
 static TSRM_TLS size_t superseded_size;
-
-#define OF_PROCESS(type, name, parameters) \
-	static type (*of_process) parameters; \
-	if (!of_process) { \
-		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
-	}
 
 char **ftm_environment(void)
 {
@@ -239,33 +232,6 @@ int clearenv(void)
 	}
 	OF_PROCESS(int, "clearenv", (void));
 	return of_process();
-}
-
-/* Nothing runs in the program's process before the program that could do this there. A descriptor that another thread opens
- * right now may be missed. */
-static void before_program(void)
-{
-	if (ftm_php_thread) {
-		ftm_close_on_exec();
-	}
-}
-
-int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-	char *const *argv, char *const *env)
-{
-	OF_PROCESS(int, "posix_spawn",
-		(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *, char *const *));
-	before_program();
-	return of_process(pid, path, actions, attributes, argv, env == environ ? ftm_environment() : env);
-}
-
-int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-	char *const *argv, char *const *env)
-{
-	OF_PROCESS(int, "posix_spawnp",
-		(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *, char *const *));
-	before_program();
-	return of_process(pid, file, actions, attributes, argv, env == environ ? ftm_environment() : env);
 }
 
 /* In the child of a fork(): it is the only thread there. */

@@ -69,6 +69,13 @@ void ftm_lock_admin_entries(void);
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 
+/* The C library's function of a name that is defined here, as `of_process`. */
+#define OF_PROCESS(type, name, parameters) \
+	static type (*of_process) parameters; \
+	if (!of_process) { \
+		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
+	}
+
 /* The environment of the calling thread's request, or that of the process. */
 char **ftm_environment(void);
 
@@ -79,8 +86,16 @@ extern TSRM_TLS bool ftm_php_thread;
 void ftm_environment_startup(void);
 void ftm_environment_reset(void);
 
-/* Marks all descriptors of the process but its standard streams as not to be inherited by programs. */
-void ftm_close_on_exec(void);
+/* fcntl()'s F_SETLK, F_SETLKW and F_GETLK on a PHP thread. */
+struct flock;
+int ftm_record_lock(int fd, int command, struct flock *lock);
+void ftm_record_locks_startup(void);
+
+/* Before the descriptor is closed, on any thread. */
+void ftm_record_locks_close(int fd);
+
+/* Programs that a PHP thread starts inherit what they are meant to. */
+void ftm_inherited_startup(void);
 
 /* textdomain() of a PHP thread is its own, and goes with the thread. */
 void ftm_gettext_end(void);

@@ -209,12 +209,6 @@ static void log_own(int priority, const char *format, va_list args)
 	errno = error;
 }
 
-#define OF_PROCESS(type, name, parameters) \
-	static type (*of_process) parameters; \
-	if (!of_process) { \
-		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
-	}
-
 void openlog(const char *ident, int options, int facility)
 {
 	if (ftm_php_thread) {
