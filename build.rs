@@ -59,6 +59,11 @@ impl Php {
         }
     }
 
+    /// AddressSanitizer watches it: what is linked to it must have that in it, too.
+    fn sanitized(&self) -> bool {
+        self.ask("--configure-options").contains("--enable-address-sanitizer")
+    }
+
     /// The directories where the embed library may lie: distributions differ.
     fn library_dirs(&self) -> Vec<PathBuf> {
         let prefix = PathBuf::from(self.ask("--prefix"));
@@ -113,11 +118,20 @@ fn compile_shim(php: &Php, library: &Library) {
     }
     // A longjmp must find the C frames it unwinds intact, and PHP's callback types leave parameters unused.
     build.warnings(true).extra_warnings(true).flag("-Wno-unused-parameter");
+    if php.sanitized() {
+        build.flag("-fsanitize=address").flag("-fno-omit-frame-pointer");
+    }
     // All of it: what takes the C library's place (environment.c, locale.c, popen.c) is not asked for by our names.
     build.link_lib_modifier("+whole-archive").compile("ftm");
 }
 
 fn link(php: &Php, library: &Library) {
+    if php.sanitized() {
+        // As `cc -fsanitize=address` would, but rustc keeps it from adding libraries. This one must be the first to be loaded.
+        println!("cargo:rustc-link-lib=dylib=asan");
+        let found = Command::new("cc").arg("-print-file-name=libasan_preinit.o").output().expect("cc runs");
+        println!("cargo:rustc-link-arg={}", String::from_utf8_lossy(&found.stdout).trim());
+    }
     match library {
         Library::Archive(path) => {
             // Extensions find the engine's symbols in the executable: all of them must be there and be exported.

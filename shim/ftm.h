@@ -100,6 +100,16 @@ const char *ftm_ini_string(const char *name);
 /* Whether a module or Zend extension of this name, as it calls itself in lower case, is loaded. */
 bool ftm_has_extension(const char *name);
 
+/* The modules and Zend extensions that are loaded: a line for each with its name, a tab and its version, which may be empty.
+ * Lives as long as the process. */
+const char *ftm_extensions(void);
+
+/* Whether there is a PHP function of this name, in lower case, that is not disabled. */
+bool ftm_has_function(const char *name);
+
+/* The PHP functions that are refused, as far as there are any, with commas between. Lives as long as the process. */
+const char *ftm_refused_functions(void);
+
 /* The php.ini that was read; NULL: none. */
 const char *ftm_ini_file(void);
 
@@ -118,8 +128,22 @@ const char *ftm_php_version(void);
 uint32_t ftm_php_version_id(void);
 
 /* The life of a PHP thread: boots its state, runs requests until ftm_rs_next_request() has no more, frees all state.
- * `slot` is handed to the callbacks. Must be called on a thread of its own that ends afterwards. */
-ftm_thread_end ftm_thread_main(void *slot);
+ * `slot` is handed to the callbacks; `id`, not 0, is what ftm_fault calls it. Must be called on a thread of its own that ends
+ * afterwards. */
+ftm_thread_end ftm_thread_main(void *slot, uint64_t id);
+
+/* A fault of a PHP thread, up to the very end of the thread. */
+typedef struct ftm_fault {
+	uint64_t thread;                /* its id */
+	int32_t signal;
+} ftm_fault;
+
+/* From now on, a PHP thread with a fault is parked instead of ending the process, after it has sent `crashed` to the socket
+ * `control`, and an ftm_fault to `pipe`. Neither may block. After `seconds` it ends the process all the same. Once per process. */
+void ftm_faults_contain(int pipe, int control, char crashed, uint32_t seconds);
+
+/* Lets the faults of the threads that are parked end the process. */
+void ftm_faults_release(void);
 
 /* Makes the thread that owns `interrupt` ask ftm_rs_aborted() at its next opcode. Any thread may call this while
  * the owner lives (see ftm_rs_thread_booted and ftm_rs_thread_leaving). */

@@ -79,8 +79,23 @@ extern TSRM_TLS bool ftm_php_thread;
 void ftm_environment_startup(void);
 void ftm_environment_reset(void);
 
+/* Marks all descriptors of the process but its standard streams as not to be inherited by programs. */
+void ftm_close_on_exec(void);
+
 /* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
 void ftm_locale_end(void);
+
+/* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
+void ftm_fault_name(uint64_t id);
+
+/* The current directory of a PHP thread that shares it with no other: remembered, followed and left with each request. */
+void ftm_directory_own(void);
+void ftm_directory_of_script(const char *script);
+void ftm_directory_follow(void);
+void ftm_directory_back(void);
+void ftm_directory_end(void);
+extern zif_handler ftm_php_chdir;
+void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
 
 /* Replaces functions by which a script would act on the process of all, on the calling thread. */
 void ftm_own_process(void);

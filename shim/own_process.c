@@ -56,7 +56,7 @@ static void refuse(INTERNAL_FUNCTION_PARAMETERS)
 	RETURN_FALSE;
 }
 
-/* pcntl_fork() and its relatives: -1 is their error. */
+/* pcntl_fork() and its relatives: -1 is their error. And what is declared to return nothing but numbers: PHP relies on that. */
 static void refuse_fork(INTERNAL_FUNCTION_PARAMETERS)
 {
 	refuse(INTERNAL_FUNCTION_PARAM_PASSTHRU);
@@ -90,6 +90,7 @@ static const struct {
 	zif_handler handler;
 	zif_handler *original;
 } replaced[] = {
+	{"chdir", ftm_chdir, &ftm_php_chdir},
 	{"getmypid", own_id, NULL},
 	{"posix_getpid", own_id, NULL},
 	{"posix_kill", kill_own, &posix_kill},
@@ -112,7 +113,7 @@ static const struct {
 	{"pcntl_sigprocmask", keep_mask, NULL},
 	{"pcntl_sigwaitinfo", refuse, NULL},
 	{"pcntl_sigtimedwait", refuse, NULL},
-	{"pcntl_alarm", refuse, NULL},
+	{"pcntl_alarm", refuse_fork, NULL},
 	{"pcntl_setpriority", refuse, NULL},
 	{"pcntl_setcpuaffinity", refuse, NULL},
 	{"pcntl_unshare", refuse, NULL},
@@ -132,4 +133,18 @@ void ftm_own_process(void)
 			function->handler = replaced[i].handler;
 		}
 	}
+}
+
+const char *ftm_refused_functions(void)
+{
+	static char names[1024];
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(replaced) / sizeof(*replaced) && len < sizeof(names); i++) {
+		const bool refused = replaced[i].handler == refuse || replaced[i].handler == refuse_fork;
+		if (refused && ftm_has_function(replaced[i].name)) {
+			len += (size_t) snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "", replaced[i].name);
+		}
+	}
+	return names;
 }

@@ -77,7 +77,9 @@ static void run_script(void)
 	} else {
 		EG(exit_status) = 0;
 		FTM_G(executing) = true;
+		ftm_directory_of_script(path);
 		php_execute_script(&file);
+		ftm_directory_follow();
 	}
 	if (!file.in_list) {
 		zend_destroy_file_handle(&file);

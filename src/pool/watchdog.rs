@@ -14,7 +14,7 @@ use std::fs::File;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::row::State;
+use super::row::{State, View};
 use super::slot::Slot;
 use super::stuck::{self, CallFile};
 use crate::observe::log;
@@ -38,6 +38,8 @@ pub struct Limits {
     pub force: Option<Duration>,
     /// `max_abandoned_threads`.
     pub max_abandoned: usize,
+    /// `crash_drain_timeout`.
+    pub crash_drain: Duration,
 }
 
 /// What a turn has found.
@@ -209,7 +211,7 @@ impl Watchdog {
             Some(doomed) if !request.kill_pending() => {
                 let raised = *doomed.raised.get_or_insert(took);
                 if took.saturating_sub(raised) >= ANSWER_PATIENCE {
-                    request.give_up();
+                    request.give_up("504 Gateway Timeout");
                 }
                 if took.saturating_sub(raised) < limit {
                     return;
@@ -233,22 +235,8 @@ impl Watchdog {
     /// PHP-FPM's warning.
     fn warn(&self, slot: &Slot, took: Duration, what: &str, then: &str) {
         let pool = self.pool.info.name.to_string_lossy();
-        let line = slot.row().look(|view| {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let shown = &view.shown;
-            format!(
-                "[pool {pool}] child {}, script '{}' (request: \"{} {}{}{}\") {what} ({}.{:06} sec), {then}",
-                view.thread_id,
-                text(&shown.script),
-                text(&shown.method),
-                text(&shown.uri),
-                if shown.query.is_empty() { "" } else { "?" },
-                text(&shown.query),
-                took.as_secs(),
-                took.subsec_micros()
-            )
-        });
-        log::warning!("{line}");
+        let doing = slot.row().look(View::describe);
+        log::warning!("[pool {pool}] {doing} {what} ({}.{:06} sec), {then}", took.as_secs(), took.subsec_micros());
     }
 }
 

@@ -3,13 +3,14 @@
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use ftm_fastcgi::{Kind, MAX_CONTENT, Params, ProtocolStatus, Role, end_request, padding, record_header};
 
 use super::{Body, BodyEnd, Wire};
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Nobody reads the response any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,11 +264,11 @@ impl Request {
         self.finish(&refusal(status), &[], 0);
     }
 
-    /// Ends the response of a thread that does not: with a 504, if nothing of it was sent yet. Never waits; what the thread
-    /// writes from now on goes nowhere.
-    pub fn give_up(&self) {
+    /// Ends the response of a thread that does not: with `status`, such as `504 Gateway Timeout`, if nothing of it was sent
+    /// yet. Never waits; what the thread writes from now on goes nowhere.
+    pub fn give_up(&self, status: &str) {
         let begun = self.writing();
-        let answer = if *begun { Vec::new() } else { refusal("504 Gateway Timeout") };
+        let answer = if *begun { Vec::new() } else { refusal(status) };
         self.end(&answer, &[], 1);
     }
 }
