@@ -142,6 +142,8 @@ fn start(program: Program, site: &Site, peers: &Peers, kinds: &[&Kind]) -> Serve
     fs::write(&blacklist, format!("{}/interpreted/*\n", site.docroot().display())).expect("the blacklist");
     let pool = PoolConfig::new("www")
         .children(CHILDREN)
+        // With it, php-fpm's master closes descriptors of others when workers die whose programs live on, and never recovers.
+        .unset("catch_workers_output")
         .set("request_terminate_timeout", &format!("{}s", LIMIT.as_secs()))
         .set("request_terminate_timeout_track_finished", "yes")
         .set("env[FTM_STUCK]", &site.dir().display().to_string());
