@@ -211,7 +211,7 @@ impl Watchdog {
             Some(doomed) if !request.kill_pending() => {
                 let raised = *doomed.raised.get_or_insert(took);
                 if took.saturating_sub(raised) >= ANSWER_PATIENCE {
-                    request.give_up();
+                    request.give_up("504 Gateway Timeout");
                 }
                 if took.saturating_sub(raised) < limit {
                     return;
