@@ -237,9 +237,9 @@ impl Request {
             return Ok(()); // nothing follows END_REQUEST
         }
         *begun |= kind == Kind::Stdout;
-        self.wire.post(&framed.slices())?;
+        let left = self.wire.send(&framed.slices())?;
         drop(begun);
-        self.wire.wait_for_reader(|| self.kill_pending() || self.finished())
+        self.wire.wait_for_reader(left, || self.kill_pending() || self.finished())
     }
 
     fn writing(&self) -> MutexGuard<'_, bool> {
