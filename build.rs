@@ -59,6 +59,11 @@ impl Php {
         }
     }
 
+    /// AddressSanitizer watches it: what is linked to it must have that in it, too.
+    fn sanitized(&self) -> bool {
+        self.ask("--configure-options").contains("--enable-address-sanitizer")
+    }
+
     /// The directories where the embed library may lie: distributions differ.
     fn library_dirs(&self) -> Vec<PathBuf> {
         let prefix = PathBuf::from(self.ask("--prefix"));
@@ -113,11 +118,40 @@ fn compile_shim(php: &Php, library: &Library) {
     }
     // A longjmp must find the C frames it unwinds intact, and PHP's callback types leave parameters unused.
     build.warnings(true).extra_warnings(true).flag("-Wno-unused-parameter");
-    // All of it: what takes the C library's place (environment.c, locale.c, popen.c) is not asked for by our names.
+    if php.sanitized() {
+        build.flag("-fsanitize=address").flag("-fno-omit-frame-pointer");
+    }
+    // All of it: what takes the C library's place is not asked for by our names.
     build.link_lib_modifier("+whole-archive").compile("ftm");
 }
 
+/// What the shim defines in the place of the C library's is exported whoever asks for it: extensions that are loaded later
+/// would get the library's, and the linker would drop what nobody has asked for.
+fn export_interposed() {
+    let archive = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("libftm.a");
+    println!("cargo:rerun-if-env-changed=NM");
+    let nm = env::var("NM").unwrap_or_else(|_| "nm".to_owned());
+    let output = Command::new(&nm).args(["-g", "--defined-only", "--format=posix"]).arg(&archive).output();
+    let output = output.unwrap_or_else(|e| refuse(&format!("cannot run {nm}: {e}\nIt is in the package binutils.")));
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let functions = listed.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let name = fields.next()?;
+        // Functions; php-ftm's own, and those of its PHP module, are nobody else's.
+        (fields.next()? == "T" && !["ftm_", "zif_", "zm_"].iter().any(|own| name.starts_with(own))).then_some(name)
+    });
+    for function in functions {
+        println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={function}");
+    }
+}
+
 fn link(php: &Php, library: &Library) {
+    if php.sanitized() {
+        // As `cc -fsanitize=address` would, but rustc keeps it from adding libraries. This one must be the first to be loaded.
+        println!("cargo:rustc-link-lib=dylib=asan");
+        let found = Command::new("cc").arg("-print-file-name=libasan_preinit.o").output().expect("cc runs");
+        println!("cargo:rustc-link-arg={}", String::from_utf8_lossy(&found.stdout).trim());
+    }
     match library {
         Library::Archive(path) => {
             // Extensions find the engine's symbols in the executable: all of them must be there and be exported.
@@ -160,6 +194,7 @@ fn main() {
     let library = find_library(&php);
     bind();
     compile_shim(&php, &library);
+    export_interposed();
     link(&php, &library);
     println!("cargo:rustc-env=FTM_PHP_PREFIX={}", php.ask("--prefix"));
 }

@@ -88,6 +88,10 @@ typedef struct ftm_engine_config {
  * On failure returns a message that says what is wrong and what to do; NULL: all is well. */
 const char *ftm_engine_start(const ftm_engine_config *config);
 
+/* The environment of the process is as requests will find it: libraries that look into it once do so now. After
+ * ftm_engine_start(), and before the first PHP thread. */
+void ftm_environment_set(void);
+
 /* MSHUTDOWN. Every PHP thread must have ended. */
 void ftm_engine_stop(void);
 
@@ -99,6 +103,16 @@ const char *ftm_ini_string(const char *name);
 
 /* Whether a module or Zend extension of this name, as it calls itself in lower case, is loaded. */
 bool ftm_has_extension(const char *name);
+
+/* The modules and Zend extensions that are loaded: a line for each with its name, a tab and its version, which may be empty.
+ * Lives as long as the process. */
+const char *ftm_extensions(void);
+
+/* Whether there is a PHP function of this name, in lower case, that is not disabled. */
+bool ftm_has_function(const char *name);
+
+/* The PHP functions that are refused, as far as there are any, with commas between. Lives as long as the process. */
+const char *ftm_refused_functions(void);
 
 /* The php.ini that was read; NULL: none. */
 const char *ftm_ini_file(void);
@@ -118,8 +132,22 @@ const char *ftm_php_version(void);
 uint32_t ftm_php_version_id(void);
 
 /* The life of a PHP thread: boots its state, runs requests until ftm_rs_next_request() has no more, frees all state.
- * `slot` is handed to the callbacks. Must be called on a thread of its own that ends afterwards. */
-ftm_thread_end ftm_thread_main(void *slot);
+ * `slot` is handed to the callbacks; `id`, not 0, is what ftm_fault calls it. Must be called on a thread of its own that ends
+ * afterwards. */
+ftm_thread_end ftm_thread_main(void *slot, uint64_t id);
+
+/* A fault of a PHP thread, up to the very end of the thread. */
+typedef struct ftm_fault {
+	uint64_t thread;                /* its id */
+	int32_t signal;
+} ftm_fault;
+
+/* From now on, a PHP thread with a fault is parked instead of ending the process, after it has sent `crashed` to the socket
+ * `control`, and an ftm_fault to `pipe`. Neither may block. After `seconds` it ends the process all the same. Once per process. */
+void ftm_faults_contain(int pipe, int control, char crashed, uint32_t seconds);
+
+/* Lets the faults of the threads that are parked end the process. */
+void ftm_faults_release(void);
 
 /* Makes the thread that owns `interrupt` ask ftm_rs_aborted() at its next opcode. Any thread may call this while
  * the owner lives (see ftm_rs_thread_booted and ftm_rs_thread_leaving). */
@@ -193,11 +221,20 @@ bool ftm_rs_trace_wanted(const ftm_request *request);
 uint32_t ftm_rs_trace_depth(const ftm_request *request);
 void ftm_rs_trace(const ftm_request *request, const char *text, size_t len, bool whole);
 
-/* Non-zero once, when the request's time is up: request_terminate_timeout in seconds. */
-uint32_t ftm_rs_take_kill(const ftm_request *request);
+/* Why a request is to be ended. */
+typedef struct ftm_kill {
+	int32_t signal;                 /* that another script has sent it; 0: its time is up */
+	uint32_t seconds;               /* request_terminate_timeout */
+} ftm_kill;
 
-/* True while the request's time is up and its script has not been ended yet. */
+/* True once, when the request is to be ended: `why` says why. */
+bool ftm_rs_take_kill(const ftm_request *request, ftm_kill *why);
+
+/* True while the request is to be ended and its script has not been yet. */
 bool ftm_rs_kill_pending(const ftm_request *request);
+
+/* Ends what the PHP thread of this id runs, as if it were a process and got `signal`. False: it is no PHP thread. */
+bool ftm_rs_kill_thread(const ftm_request *request, int32_t thread, int32_t signal);
 
 /* True if the request's time was up. */
 bool ftm_rs_killed(const ftm_request *request);

@@ -47,6 +47,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	bool executing;                 /* the script was started: a body error now is the script's to handle */
 	bool retire;                    /* a setting of this request cannot be taken back: the thread is replaced after it */
 	bool time_up;                   /* request_terminate_timeout has ended the script */
+	int64_t in_c_since;             /* when its error was put off for the sake of C code, in milliseconds; 0: it was not */
 	ftm_body_end body_end;          /* how the body ended, as far as it was read */
 	zend_long realpath_cache_limit; /* the thread's, which PHP sets to 0 for good where a request has an open_basedir */
 	int body_fd;                    /* REQUEST_BODY_FILE, -1 when not open */
@@ -69,6 +70,13 @@ void ftm_lock_admin_entries(void);
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 
+/* The C library's function of a name that is defined here, as `of_process`. */
+#define OF_PROCESS(type, name, parameters) \
+	static type (*of_process) parameters; \
+	if (!of_process) { \
+		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
+	}
+
 /* The environment of the calling thread's request, or that of the process. */
 char **ftm_environment(void);
 
@@ -79,13 +87,50 @@ extern TSRM_TLS bool ftm_php_thread;
 void ftm_environment_startup(void);
 void ftm_environment_reset(void);
 
-/* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
-void ftm_locale_end(void);
+/* fcntl()'s F_SETLK, F_SETLKW and F_GETLK on a PHP thread. */
+struct flock;
+int ftm_record_lock(int fd, int command, struct flock *lock);
+void ftm_record_locks_startup(void);
 
-/* Replaces functions by which a script would act on the process of all, on the calling thread. */
+/* Before the descriptor is closed, on any thread. */
+void ftm_record_locks_close(int fd);
+
+/* Programs that a PHP thread starts inherit what they are meant to. */
+void ftm_inherited_startup(void);
+
+/* textdomain() of a PHP thread is its own, and goes with the thread. */
+void ftm_gettext_end(void);
+
+/* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
+void ftm_fault_name(uint64_t id);
+
+/* The current directory of a PHP thread that shares it with no other: remembered, followed and left with each request. */
+void ftm_directory_own(void);
+void ftm_directory_of_script(const char *script);
+void ftm_directory_follow(void);
+void ftm_directory_back(void);
+void ftm_directory_end(void);
+extern zif_handler ftm_php_chdir;
+void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
+
+/* setlocale() on a PHP thread is about its own locale, which goes with the request. False: it had none. */
+bool ftm_locale_reset(void);
+
+/* openlog() and syslog() on a PHP thread are about the log of its request. */
+void ftm_syslog_reset(void);
+
+/* Lets `handler` take the place of a PHP function's own, which `original` gets unless it is NULL. Where the function is
+ * disabled or its extension is not loaded, there is nothing to do. */
+void ftm_replace_function(const char *name, zif_handler handler, zif_handler *original);
+
+/* Has ftm_replace_function() called for all of them, when the modules have started. In MINIT. */
+void ftm_replace_startup(void);
+
+/* Replace functions by which a script would act on the process of all, or be told of it. */
 void ftm_own_process(void);
+void ftm_kill_startup(void);
 
-/* Makes opcache_reset() tell the pool, on the calling thread. */
+/* Makes opcache_reset() tell the pool. */
 void ftm_opcache_hook(void);
 
 /* Once the engine has started. */
@@ -120,6 +165,9 @@ void ftm_ini_restore_params(void);
 void ftm_variables_startup(void);
 void ftm_register_variables(zval *track_vars_array);
 
+/* Takes back what the request has changed of what a process has once, and a PHP thread here. */
+void ftm_request_state_reset(void);
+
 /* Runs one request from startup to shutdown. False: the thread must serve no other, because its state is not to be trusted
  * any more, or was changed for good (FTM_G(retire)). */
 bool ftm_run_request(void *slot, const ftm_request *request);
@@ -129,7 +177,11 @@ void ftm_timer_prepare(void);
 void ftm_timer_keep(void);
 void ftm_timer_free(void);
 
-/* Chains zend_interrupt_function. Once per process. */
+/* Chains zend_interrupt_function. Once per process, before opcache starts its compiler: the machine code calls whatever function is
+ * there by then, and none at all if there is none. */
 void ftm_interrupt_startup(void);
+
+/* Whether this is a PHP thread whose request is about to be ended by request_terminate_timeout: it is to wait for nothing more. */
+bool ftm_time_is_up(void);
 
 #endif

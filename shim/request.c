@@ -77,7 +77,9 @@ static void run_script(void)
 	} else {
 		EG(exit_status) = 0;
 		FTM_G(executing) = true;
+		ftm_directory_of_script(path);
 		php_execute_script(&file);
+		ftm_directory_follow();
 	}
 	if (!file.in_list) {
 		zend_destroy_file_handle(&file);
@@ -136,8 +138,19 @@ static void fill_request_info(const ftm_request *request)
 	FTM_G(executing) = false;
 	FTM_G(retire) = false;
 	FTM_G(time_up) = false;
+	FTM_G(in_c_since) = 0;
 	FTM_G(body_end) = FTM_BODY_MORE;
 	FTM_G(body_fd) = -1;
+}
+
+void ftm_request_state_reset(void)
+{
+	ftm_environment_reset();
+	/* PHP keeps in mind what it is, and may have been kept from looking again. Not where the thread has no PHP any more. */
+	if (ftm_locale_reset() && tsrm_get_ls_cache()) {
+		zend_update_current_locale();
+	}
+	ftm_syslog_reset();
 }
 
 bool ftm_run_request(void *slot, const ftm_request *request)
@@ -184,7 +197,8 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 	}
 	zend_try {
 		/* Shutdown functions are not to be hit by what was meant for the script. */
-		(void) ftm_rs_take_kill(request);
+		ftm_kill kill;
+		(void) ftm_rs_take_kill(request, &kill);
 		if (!SG(headers_sent)) {
 			ftm_answer_timeout(request);
 		}
@@ -220,7 +234,7 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		}
 		ftm_rs_finish(request);
 	}
-	ftm_environment_reset();
+	ftm_request_state_reset();
 	SG(server_context) = NULL;
 	return sound && shut_down && !FTM_G(retire);
 }

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #ifndef sigev_notify_thread_id
@@ -28,6 +29,9 @@
 
 static TSRM_TLS bool timer_made;
 
+/* A thread stays in its process: getpid() need not be asked for each request. */
+static TSRM_TLS pid_t own_process;
+
 TSRM_TLS bool ftm_php_thread;
 
 static void timer_make(void)
@@ -40,7 +44,8 @@ static void timer_make(void)
 	event.sigev_notify_thread_id = (pid_t) syscall(SYS_gettid);
 	/* Where a foreign SIGRTMIN is passed on to: nobody. PHP saves its own handler here, which would call itself. */
 	EG(oldact) = (struct sigaction) {0};
-	if (EG(pid) == getpid()) {
+	own_process = getpid();
+	if (EG(pid) == own_process) {
 		timer_delete(EG(max_execution_timer_timer)); /* the wall clock one that the new thread was given */
 	}
 	if (timer_create(ftm_config.wall_clock ? CLOCK_BOOTTIME : CLOCK_THREAD_CPUTIME_ID, &event,
@@ -57,7 +62,7 @@ void ftm_timer_prepare(void)
 		timer_make();
 	}
 	if (timer_made) {
-		EG(pid) = getpid();
+		EG(pid) = own_process;
 	}
 }
 
@@ -92,14 +97,25 @@ static void close_persistent(void)
 	} zend_end_try();
 }
 
-ftm_thread_end ftm_thread_main(void *slot)
+/* Programs that a request has started and not waited for have no other parent than this thread: once they have ended, they
+ * would stay as zombies for as long as the process lives. One that still runs is looked at again after the next request. */
+static void reap_programs(void)
+{
+	while (waitpid(-1, NULL, WNOHANG | __WNOTHREAD) > 0) {
+	}
+}
+
+ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 {
 	/* volatile: it is read after a longjmp */
 	volatile ftm_thread_end end = FTM_THREAD_RETIRED;
 
+	ftm_fault_name(id);
 	/* umask and the current directory become the thread's own. It needs no privilege, but a sandbox may forbid it. */
 	const bool own_umask = unshare(CLONE_FS) == 0;
-	if (!own_umask) {
+	if (own_umask) {
+		ftm_directory_own();
+	} else {
 		static const char warning[] = "unshare(CLONE_FS) is forbidden here: scripts that call umask() act on the whole pool";
 		ftm_rs_log(FTM_WARNING, warning, sizeof(warning) - 1);
 	}
@@ -110,8 +126,6 @@ ftm_thread_end ftm_thread_main(void *slot)
 	SG(server_context) = NULL;
 	FTM_G(realpath_cache_limit) = CWDG(realpath_cache_size_limit);
 	ftm_lock_admin_entries();
-	ftm_opcache_hook();
-	ftm_own_process();
 	ftm_rs_thread_booted(slot, &EG(vm_interrupt), &EG(current_execute_data));
 
 	zend_first_try {
@@ -119,8 +133,10 @@ ftm_thread_end ftm_thread_main(void *slot)
 		while ((request = ftm_rs_next_request(slot))) {
 			bool sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
+			reap_programs();
 			if (own_umask) {
 				umask(ftm_process_umask);
+				ftm_directory_back();
 			}
 			if (!sound) {
 				end = FTM_G(retire) ? FTM_THREAD_RETIRED : FTM_THREAD_BROKEN;
@@ -135,8 +151,9 @@ ftm_thread_end ftm_thread_main(void *slot)
 	close_persistent();
 	ftm_timer_free();
 	ts_free_thread();
-	ftm_environment_reset();
-	ftm_locale_end();
+	ftm_request_state_reset();
+	ftm_gettext_end();
+	ftm_directory_end();
 	ftm_php_thread = false;
 	return end;
 }

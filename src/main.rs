@@ -3,10 +3,12 @@
 mod check;
 mod cli;
 mod master;
+mod memory;
 mod observe;
 mod php;
 mod pool;
 mod server;
+mod sync;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -31,10 +31,20 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const LONGEST_DELAY_SERVING: Duration = Duration::from_millis(400);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
+/// So many crashed processes of a pool may finish their requests at the same time.
+const MOST_CRASHED: usize = 8;
+
 /// Whether a process died by its own doing.
 fn is_fault(status: WaitStatus) -> bool {
     use Signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS};
     matches!(status, WaitStatus::Signaled(_, SIGABRT | SIGBUS | SIGFPE | SIGILL | SIGSEGV | SIGSYS, _))
+}
+
+/// Counts a crash of a process that is not the pool's only one any more, if there still is such a pool.
+fn count_crash(pools: &[PoolSocket], figures: Figures, pool: &str) {
+    if let Some(index) = pools.iter().position(|socket| socket.pool.name == pool) {
+        figures.of(index, 0).count(Counted::Crash);
+    }
 }
 
 #[derive(Default)]
@@ -152,9 +162,11 @@ impl Children {
     /// the server is not about to stop. True if now, for the first time, all serve.
     pub fn listen(&mut self, patience: Duration, running: bool) -> bool {
         for former in &mut self.former {
-            former.listen();
+            if former.listen() == Heard::Crashed {
+                count_crash(&self.pools, self.figures, &former.pool);
+            }
         }
-        let mut worn = Vec::new();
+        let (mut worn, mut crashed) = (Vec::new(), Vec::new());
         for (index, child) in self.children.iter_mut().enumerate() {
             let Some(process) = &mut child.process else { continue };
             match process.listen() {
@@ -163,10 +175,12 @@ impl Children {
                     relieved.for_each(|former| former.relieve(process, patience));
                 }
                 Heard::WantsSuccessor if running => worn.push(index),
-                Heard::WantsSuccessor | Heard::Nothing => {}
+                Heard::Crashed if running => crashed.push(index),
+                Heard::WantsSuccessor | Heard::Crashed | Heard::Nothing => {}
             }
         }
         worn.into_iter().for_each(|index| self.replace(index));
+        crashed.into_iter().for_each(|index| self.crashed(index));
         if self.ready_said || self.children.is_empty() || !self.children.iter().all(Child::serves) {
             return false;
         }
@@ -179,10 +193,7 @@ impl Children {
     /// Starts a new process beside one that is worn out, and relieves that when it serves.
     fn replace(&mut self, index: usize) {
         let Some(worn) = self.children[index].process.take() else { return };
-        let generation = self.children[index].generation;
-        self.children[index].generation += 1;
-        // First, so that the new process finds room.
-        self.figures.relieved(index, generation);
+        self.next_generation(index);
         match self.start(index) {
             Ok(()) => {
                 log::notice!("[pool {}] child {} is to be replaced, as it asks for", worn.pool, worn.pid);
@@ -195,6 +206,23 @@ impl Children {
         }
     }
 
+    /// A thread of a process has crashed: another process is started, while that one finishes what it has begun.
+    fn crashed(&mut self, index: usize) {
+        let Some(process) = self.children[index].process.take() else { return };
+        self.figures.of(index, self.children[index].generation).count(Counted::Crash);
+        self.next_generation(index);
+        self.plan(index, &process);
+        self.former.push(process);
+        self.start_due();
+    }
+
+    /// The next process finds the room of the one before it, which is to be relieved.
+    fn next_generation(&mut self, index: usize) {
+        let child = &mut self.children[index];
+        self.figures.relieved(index, child.generation);
+        child.generation += 1;
+    }
+
     /// Whether each pool serves, or has failed to.
     pub fn settled(&self) -> bool {
         self.children.iter().all(|child| child.serves() || child.failures > 0)
@@ -203,7 +231,11 @@ impl Children {
     /// A process has ended: it is replaced, unless the server is `stopping`.
     pub fn ended(&mut self, pid: Pid, status: WaitStatus, stopping: bool) {
         if let Some(at) = self.former.iter().position(|former| former.pid == pid) {
-            self.former.swap_remove(at).report_end(status);
+            let mut former = self.former.swap_remove(at);
+            if is_fault(status) && !former.crashed() {
+                count_crash(&self.pools, self.figures, &former.pool);
+            }
+            former.report_end(status);
             return;
         }
         let running = |child: &Child| child.process.as_ref().is_some_and(|process| process.pid == pid);
@@ -211,7 +243,7 @@ impl Children {
         let Some(mut process) = self.children[index].process.take() else { return };
         let generation = self.children[index].generation;
         self.figures.ended(index, generation);
-        if is_fault(status) {
+        if is_fault(status) && !process.crashed() {
             self.figures.of(index, generation).count(Counted::Crash);
         }
         process.report_end(status);
@@ -219,7 +251,8 @@ impl Children {
         if !self.ready_said && !self.reloaded && unfit {
             self.failed.get_or_insert(process.pool);
         } else if !stopping {
-            self.schedule(index, &process);
+            self.plan(index, &process);
+            self.start_due();
         }
     }
 
@@ -229,9 +262,9 @@ impl Children {
         self.failed.as_deref()
     }
 
-    /// Starts the next process: at once after a life of some length, with a growing delay after short ones. The delay of
-    /// a pool that did serve stays small: what a script does to it costs the others that much.
-    fn schedule(&mut self, index: usize, ended: &Process) {
+    /// When the next process starts: at once after a life of some length, with a growing delay after short ones. The delay
+    /// of a pool that did serve stays small: what a script does to it costs the others that much.
+    fn plan(&mut self, index: usize, ended: &Process) {
         let child = &mut self.children[index];
         child.failures = if ended.age() < SHORT_LIFE { child.failures + 1 } else { 0 };
         let longest = if ended.serves() { LONGEST_DELAY_SERVING } else { LONGEST_DELAY };
@@ -243,7 +276,6 @@ impl Children {
             log::warning!("[pool {}] keeps ending right after its start: next try in {delay:?}", ended.pool);
         }
         child.start_at = Some(Instant::now() + delay);
-        self.start_due();
     }
 
     /// When something is due: a process to be started, or to be sent its next signal.
@@ -259,6 +291,14 @@ impl Children {
                 continue;
             }
             let name = self.pools[index].pool.name.clone();
+            if self.former.iter().filter(|former| former.crashed() && former.pool == name).count() >= MOST_CRASHED {
+                log::warning!(
+                    "[pool {name}] {MOST_CRASHED} processes that have crashed still finish their requests: the next one \
+                     has to wait for one of them"
+                );
+                self.children[index].start_at = Some(Instant::now() + SHORT_LIFE);
+                continue;
+            }
             match self.start(index) {
                 Ok(()) => {
                     let pid = self.children[index].process.as_ref().map_or(getpid(), |process| process.pid);

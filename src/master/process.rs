@@ -41,6 +41,7 @@ pub struct Process {
     control: Option<MasterEnd>,
     output: Output,
     serves: bool,
+    crashed: bool,
     stop: Stop,
 }
 
@@ -53,18 +54,25 @@ pub enum Heard {
     Ready,
     /// It is to be replaced.
     WantsSuccessor,
+    /// A thread of it has crashed: it is to be replaced at once.
+    Crashed,
 }
 
 impl Process {
     /// One that has just been forked.
     pub fn new(pool: String, pid: Pid, control: MasterEnd, output: Output) -> Process {
         let started = Instant::now();
-        Process { pool, pid, started, control: Some(control), output, serves: false, stop: Stop::No }
+        Process { pool, pid, started, control: Some(control), output, serves: false, crashed: false, stop: Stop::No }
     }
 
     /// Whether it has said that it serves.
     pub fn serves(&self) -> bool {
         self.serves
+    }
+
+    /// Whether it has said that a thread of it has crashed.
+    pub fn crashed(&self) -> bool {
+        self.crashed
     }
 
     /// How long ago it was forked.
@@ -92,6 +100,10 @@ impl Process {
         match self.control.as_ref().map(MasterEnd::listen) {
             Some(Said::Ready) if !std::mem::replace(&mut self.serves, true) => Heard::Ready,
             Some(Said::WantsSuccessor) => Heard::WantsSuccessor,
+            Some(Said::Crashed) => {
+                self.crashed = true;
+                Heard::Crashed
+            }
             // Its SIGCHLD is on its way.
             Some(Said::Closed) => {
                 self.control = None;
@@ -218,6 +230,6 @@ impl Process {
         // SAFETY: the former master, which this process was, left the descriptor open for this, and nobody else uses it.
         let control = MasterEnd::from_fd(unsafe { OwnedFd::from_raw_fd(control) });
         let started = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-        Some(Process { pool, pid, started, control: Some(control), output, serves, stop: Stop::No })
+        Some(Process { pool, pid, started, control: Some(control), output, serves, crashed: false, stop: Stop::No })
     }
 }

@@ -76,6 +76,8 @@ pub struct Master {
     check: Option<Check>,
     /// A reload was asked for while another was under way.
     reload_again: bool,
+    /// The next reload is to be announced in the log.
+    announce: bool,
 }
 
 impl Master {
@@ -103,6 +105,7 @@ impl Master {
             log: log::file(),
             check: None,
             reload_again: false,
+            announce: false,
         })
     }
 
@@ -177,7 +180,7 @@ impl Master {
             }
             Signal::SIGUSR1 => self.reopen_logs(),
             Signal::SIGUSR2 => {
-                log::notice!("Reloading in progress ...");
+                self.announce = true;
                 self.reload();
             }
             _ => {}
@@ -233,12 +236,16 @@ impl Master {
 
     /// Checks what is to be loaded; [`Master::replace`] follows if it is right.
     fn reload(&mut self) {
-        if self.state != State::Running {
+        let running = self.state == State::Running;
+        // One after the other: the pools of an earlier reload relieve their former ones first.
+        if running && (self.check.is_some() || !self.children.settled()) {
+            self.reload_again = true;
             return;
         }
-        // One after the other: the pools of an earlier reload relieve their former ones first.
-        if self.check.is_some() || !self.children.settled() {
-            self.reload_again = true;
+        if std::mem::take(&mut self.announce) {
+            log::notice!("Reloading in progress ...");
+        }
+        if !running {
             return;
         }
         self.notifier.reloading();

@@ -1,6 +1,7 @@
 //! PHP threads.
 
 use std::ffi::c_void;
+use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -75,7 +76,7 @@ impl Drop for PhpThread {
     }
 }
 
-/// Boots a PHP thread in `slot`. `ended` is called on it after its engine state is freed; what C and C++ keep per thread
+/// Boots a PHP thread in `slot`; faults of it are told under its `id`. `ended` is called on it after its engine state is freed; what C and C++ keep per thread
 /// is freed after that, before the thread can be joined.
 ///
 /// # Errors
@@ -84,6 +85,7 @@ impl Drop for PhpThread {
 pub fn spawn(
     pool: Arc<PhpPool>,
     slot: Arc<Slot>,
+    id: NonZeroU64,
     ended: impl FnOnce(ThreadEnd) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     let builder = thread::Builder::new().name(format!("php {}", slot.index())).stack_size(pool.stack_size);
@@ -100,7 +102,7 @@ pub fn spawn(
         let context: *mut PhpThread = &mut *this;
         // SAFETY: the engine is started (a PhpPool is only made then), this thread is new and ends after this call, and
         // the context outlives it.
-        let end = unsafe { ffi::ftm_thread_main(context.cast::<c_void>()) };
+        let end = unsafe { ffi::ftm_thread_main(context.cast::<c_void>(), id.get()) };
         drop(this);
         ended(if end == ffi::ftm_thread_end_FTM_THREAD_RETIRED { ThreadEnd::Retired } else { ThreadEnd::Broken });
     })

@@ -5,6 +5,7 @@
 //!  pool ── "call", with a thread's id ───> master      (what is that thread blocked in?)
 //!  pool <── "call", with a descriptor ──── master
 //!  pool ── "successor" ──────────────────> master      (replace me)
+//!  pool ── "crashed" ────────────────────> master      (replace me at once)
 //!  pool <── "logs", with descriptors ───── master      (SIGUSR1: log files were opened again)
 //!  pool <── "hand over", with a channel ── master      (a reload: finish, and give idle connections to the successor)
 //!  pool <── "take over", with a channel ── master      (to the successor: the connections come from here)
@@ -13,7 +14,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
@@ -29,6 +30,8 @@ use crate::server::watch;
 const READY: u8 = b'R';
 /// First byte of a message: the pool is to have a new process.
 const SUCCESSOR: u8 = b'N';
+/// First byte of a message: a thread of the pool has crashed.
+const CRASHED: u8 = b'X';
 /// First byte of a message: log files, of which the following bytes say which they are.
 const LOGS: u8 = b'L';
 const ERROR_LOG: u8 = b'e';
@@ -58,6 +61,8 @@ pub enum Said {
     AsksCall(i32),
     /// It is to be replaced by a new process.
     WantsSuccessor,
+    /// A thread of it has crashed: it accepts no connection any more, and finishes what it has begun.
+    Crashed,
     /// Nothing for now.
     Nothing,
     /// The pool process has closed its end: it is about to leave.
@@ -113,6 +118,7 @@ impl MasterEnd {
             Ok(len) => match message[..len].split_first() {
                 Some((&READY, _)) => Said::Ready,
                 Some((&SUCCESSOR, _)) => Said::WantsSuccessor,
+                Some((&CRASHED, _)) => Said::Crashed,
                 Some((&CALL, thread)) => thread_id(thread).map_or(Said::Nothing, Said::AsksCall),
                 _ => Said::Nothing,
             },
@@ -193,6 +199,11 @@ impl Orders {
     /// Asks the master for a new process in this one's place. False: it is to be asked again.
     pub fn ask_successor(&self) -> bool {
         send(self.0.get_ref().as_fd(), &[SUCCESSOR], &[]).is_ok()
+    }
+
+    /// What tells the master that a thread has crashed, for a signal handler: the socket, and the message.
+    pub fn crashed(&self) -> (RawFd, u8) {
+        (self.0.get_ref().as_raw_fd(), CRASHED)
     }
 
     /// Asks the master what `thread` is blocked in. The answer is an order.

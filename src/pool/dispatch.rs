@@ -8,7 +8,7 @@
 //! ```
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ use super::sizing::Counts;
 use super::slot::{Mail, Slot};
 use super::waits::Waits;
 use crate::server::Request;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Hands requests to the slots of a pool.
 pub struct Dispatcher {
@@ -31,6 +32,8 @@ pub struct Dispatcher {
     wanted: Notify,
     /// A thread has become idle, or has left, while the gate was closed.
     less_busy: Notify,
+    /// A script has sent another one's request a signal.
+    killed: Notify,
 }
 
 /// Whether requests may begin.
@@ -127,8 +130,8 @@ impl Dispatcher {
     /// thread yet; `elastic`: more may get one when work waits.
     pub fn new(slots: Vec<Arc<Slot>>, queue_limit: usize, figures: OwnFigures, elastic: bool) -> Dispatcher {
         let state = State { empty: (0..slots.len()).collect(), ..State::default() };
-        let [space, wanted, less_busy] = std::array::from_fn(|_| Notify::new());
-        Dispatcher { slots, state: Mutex::new(state), queue_limit, space, figures, elastic, wanted, less_busy }
+        let [space, wanted, less_busy, killed] = std::array::from_fn(|_| Notify::new());
+        Dispatcher { slots, state: Mutex::new(state), queue_limit, space, figures, elastic, wanted, less_busy, killed }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -182,7 +185,7 @@ impl Dispatcher {
 
     /// Leaves the thread of a slot, which runs `request`, to itself: it does not count as one of the pool's any more. False:
     /// it does not run that any more.
-    pub fn abandon(&self, index: usize, request: &Arc<Request>) -> bool {
+    pub fn abandon(&self, index: usize, request: Option<&Arc<Request>>) -> bool {
         // A thread that is done asks for its next request under this lock.
         let mut state = self.lock();
         let abandoned = self.slots[index].abandon(request);
@@ -283,6 +286,25 @@ impl Dispatcher {
         leaving
     }
 
+    /// Lets the thread leave that has begun the most requests, once it has done what it runs. Returns its slot, and how many
+    /// they are.
+    pub fn recycle(&self) -> Option<(usize, u64)> {
+        let mut state = self.lock();
+        let threads = self.slots.iter().filter(|slot| !slot.abandoned()).filter_map(|slot| {
+            let begun = slot.row().view()?.requests;
+            (begun > 0).then_some((slot.index(), begun))
+        });
+        let (index, begun) = threads.max_by_key(|&(_, begun)| begun)?;
+        match state.idle.iter().position(|idle| idle.index == index) {
+            Some(at) => {
+                state.idle.remove(at);
+                self.slots[index].post(Mail::Leave);
+            }
+            None => self.slots[index].let_leave(),
+        }
+        Some((index, begun))
+    }
+
     /// Waits until a request is queued that a further thread could take. Only where the number of threads changes.
     pub async fn work_waits(&self) {
         self.wanted.notified().await;
@@ -301,7 +323,8 @@ impl Dispatcher {
             }
             None => {
                 state.queue.push_back(Queued { request, since: Instant::now() });
-                if self.elastic && state.gate != Gate::Closed {
+                // Even a static pool may have lost all of them, by a crash.
+                if (self.elastic || state.threads == 0) && state.gate != Gate::Closed {
                     self.wanted.notify_one();
                 }
             }
@@ -312,7 +335,7 @@ impl Dispatcher {
     pub fn next(&self, slot: &Slot, first: bool) -> Option<Arc<Request>> {
         let mut state = self.lock();
         state.booting -= usize::from(first);
-        if slot.abandoned() {
+        if slot.abandoned() || slot.is_to_leave() && !first {
             return None;
         }
         while let Some(Queued { request, since }) = state.take_queued() {
@@ -361,6 +384,25 @@ impl Dispatcher {
         }
     }
 
+    /// A script sends the thread of this id a signal that would end a process: the watchdog ends what it runs, if anything.
+    /// False: it is no PHP thread of this pool.
+    pub fn kill(&self, thread: i32, signal: i32) -> bool {
+        let Some(slot) = self.slots.iter().find(|slot| slot.row().is_of(thread)) else { return false };
+        // PHP-FPM's worker ends its request in peace.
+        if signal != libc::SIGQUIT
+            && let Some(request) = slot.running()
+        {
+            request.kill_by(signal);
+            self.killed.notify_one();
+        }
+        true
+    }
+
+    /// Waits until [`Dispatcher::kill`] was called.
+    pub async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
     /// Waits while the queue is full. True if it was.
     pub async fn wait_space(&self) -> bool {
         let mut waited = false;
@@ -372,6 +414,15 @@ impl Dispatcher {
             space.await;
             waited = true;
         }
+    }
+
+    /// Answers all requests that wait or run without PHP; returns how many. The process is about to end.
+    pub fn give_up_all(&self, status: &str) -> usize {
+        let queued = std::mem::take(&mut self.lock().queue);
+        let running: Vec<_> =
+            self.slots.iter().filter(|slot| !slot.abandoned()).filter_map(|slot| slot.running()).collect();
+        let all = queued.iter().map(|queued| &queued.request).chain(&running).filter(|request| !request.finished());
+        all.map(|request| request.give_up(status)).count()
     }
 
     /// No slot waits any more: idle ones leave now, busy ones once the queue is empty.

@@ -15,8 +15,8 @@ use crate::observe::status::own::{Counted, KINDS};
 #[repr(C)]
 pub struct PoolFigures {
     start_time: AtomicI64,
-    /// Threads of a process of this pool, by generation: while a process relieves another, there are two of them.
-    threads: [AtomicU32; 2],
+    /// Threads of a process of this pool, by generation: while a process relieves others, there are some of them.
+    threads: [AtomicU32; GENERATIONS],
     idle: AtomicU32,
     active: AtomicU32,
     active_max: AtomicU32,
@@ -27,6 +27,9 @@ pub struct PoolFigures {
     memory_peak: AtomicU64,
     own: [AtomicU64; KINDS],
 }
+
+/// The most processes of a pool at the same time, beyond which one that still finishes counts for `process.max` again.
+const GENERATIONS: usize = 16;
 
 /// The figures of all pools.
 #[derive(Clone, Copy)]
@@ -73,13 +76,18 @@ impl Figures {
 
     /// Those of the pool of this index, for a process of this generation.
     pub fn of(&self, index: usize, generation: usize) -> OwnFigures {
-        OwnFigures { total: self.total, most: self.most, pool: &self.pools[index], generation: generation % 2 }
+        OwnFigures {
+            total: self.total,
+            most: self.most,
+            pool: &self.pools[index],
+            generation: generation % GENERATIONS,
+        }
     }
 
     /// The process of this pool has ended, and its threads with it.
     pub fn ended(&self, index: usize, generation: usize) {
         let pool = &self.pools[index];
-        self.total.fetch_sub(pool.threads[generation % 2].swap(0, Relaxed), Relaxed);
+        self.total.fetch_sub(pool.threads[generation % GENERATIONS].swap(0, Relaxed), Relaxed);
         pool.idle.store(0, Relaxed);
         pool.active.store(0, Relaxed);
     }
@@ -87,8 +95,8 @@ impl Figures {
     /// The process of this pool is to be relieved by one of the next generation, which may have as many threads.
     pub fn relieved(&self, index: usize, generation: usize) {
         let threads = &self.pools[index].threads;
-        self.total.fetch_sub(threads[generation % 2].swap(RELIEVED, Relaxed), Relaxed);
-        threads[(generation + 1) % 2].store(0, Relaxed);
+        self.total.fetch_sub(threads[generation % GENERATIONS].swap(RELIEVED, Relaxed), Relaxed);
+        threads[(generation + 1) % GENERATIONS].store(0, Relaxed);
     }
 
     /// Active, idle, requests, slow requests: of all pools together.

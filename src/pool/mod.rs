@@ -7,13 +7,17 @@
 
 mod apparmor;
 mod backlog;
+mod ceilings;
 mod confinement;
 pub mod control;
+mod crash;
 mod dispatch;
 mod environment;
 pub mod figures;
 mod files;
 pub mod limits;
+#[cfg(all(test, ftm_loom))]
+mod models;
 mod opcache;
 mod pages;
 mod privileges;

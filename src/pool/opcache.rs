@@ -14,18 +14,19 @@ use std::fs::{self, File};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use super::control::Orders;
+use super::dispatch::Dispatcher;
 use super::threads::Threads;
 use crate::observe::log;
 use crate::php::PhpPool;
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use crate::sync::timeout;
 
 /// The least time between two restarts.
 const REST: Duration = Duration::from_secs(2);
@@ -41,6 +42,8 @@ const LOCK_FILES: [&str; 2] = [".ZendSem.", "memfd:opcache_lock"];
 
 /// What the pool knows of its opcache.
 pub struct Opcache {
+    /// The pool's name.
+    pool: String,
     /// opcache's lock file, opened once more.
     lock: File,
     wanted: Notify,
@@ -61,26 +64,32 @@ impl Opcache {
     /// # Errors
     ///
     /// The file cannot be locked: opcache must not be used then.
-    pub fn guard(patience: Duration) -> io::Result<Option<Opcache>> {
+    pub fn guard(pool: &str, patience: Duration) -> io::Result<Option<Opcache>> {
         for entry in fs::read_dir("/proc/self/fd")? {
             let path = entry?.path();
             let Ok(target) = fs::read_link(&path) else { continue };
             let target = target.to_string_lossy().into_owned();
             if LOCK_FILES.iter().any(|name| target.contains(name)) {
-                let opcache = Opcache {
-                    lock: File::options().read(true).write(true).open(&path)?,
-                    wanted: Notify::new(),
-                    alone: AtomicBool::new(false),
-                    begun: Notify::new(),
-                    looked: AtomicI64::new(0),
-                    restarts: AtomicU64::new(0),
-                    patience,
-                };
-                opcache.set_lock(libc::F_RDLCK)?;
-                return Ok(Some(opcache));
+                let lock = File::options().read(true).write(true).open(&path)?;
+                return Opcache::new(pool, lock, patience).map(Some);
             }
         }
         Ok(None)
+    }
+
+    pub(super) fn new(pool: &str, lock: File, patience: Duration) -> io::Result<Opcache> {
+        let opcache = Opcache {
+            pool: pool.to_owned(),
+            lock,
+            wanted: Notify::new(),
+            alone: AtomicBool::new(false),
+            begun: Notify::new(),
+            looked: AtomicI64::new(0),
+            restarts: AtomicU64::new(0),
+            patience,
+        };
+        opcache.set_lock(libc::F_RDLCK)?;
+        Ok(opcache)
     }
 
     fn set_lock(&self, kind: libc::c_int) -> io::Result<()> {
@@ -111,14 +120,15 @@ impl Opcache {
     }
 
     /// False: no moment was found.
-    async fn try_restart(&self, pool: &PhpPool) -> bool {
-        let dispatcher = &pool.dispatcher;
+    pub(super) async fn try_restart(&self, dispatcher: &Dispatcher, any_abandoned: impl Fn() -> bool) -> bool {
         dispatcher.close_gate();
-        if timeout(self.patience, dispatcher.quiet()).await.is_err() {
+        let quiet = timeout(self.patience, dispatcher.quiet()).await.is_ok();
+        // A thread that was left to itself may still come back to a script of the cache.
+        if !quiet || any_abandoned() {
             dispatcher.open_gate();
             return false;
         }
-        self.change_lock(pool, libc::F_UNLCK);
+        self.change_lock(libc::F_UNLCK);
         self.alone.store(true, Ordering::Release);
         dispatcher.open_gate_for_one();
         let mut begun = true;
@@ -129,7 +139,7 @@ impl Opcache {
                 break;
             }
         }
-        self.change_lock(pool, libc::F_RDLCK);
+        self.change_lock(libc::F_RDLCK);
         let late = self.alone.swap(false, Ordering::AcqRel);
         if !begun && !late {
             self.begun.notified().await; // it has begun just now
@@ -139,12 +149,9 @@ impl Opcache {
         begun
     }
 
-    fn change_lock(&self, pool: &PhpPool, kind: libc::c_int) {
+    fn change_lock(&self, kind: libc::c_int) {
         if let Err(e) = self.set_lock(kind) {
-            log::error!(
-                "[pool {}] cannot change the lock of opcache's lock file: {e}",
-                pool.info.name.to_string_lossy()
-            );
+            log::error!("[pool {}] cannot change the lock of opcache's lock file: {e}", self.pool);
         }
     }
 
@@ -162,8 +169,8 @@ pub async fn restart(pool: Arc<PhpPool>, threads: Rc<Threads>, orders: Rc<Orders
     let mut put_off = 0;
     loop {
         opcache.wanted.notified().await;
-        // A thread that was left to itself may still come back to a script of the cache.
-        if threads.abandoned().0 == 0 && opcache.try_restart(&pool).await {
+        let any_abandoned = || threads.abandoned().0 > 0;
+        if !any_abandoned() && opcache.try_restart(&pool.dispatcher, any_abandoned).await {
             put_off = 0;
             tokio::time::sleep(REST).await;
             // Who asked before that has been served; a look tells if there is more to do.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,13 +14,15 @@ use ftm_fastcgi::Limits;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getpid;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch as signal_value};
+use tokio::sync::{Notify, mpsc, watch as signal_value};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::backlog::Backlog;
+use super::ceilings::{self, Ceilings};
 use super::confinement;
 use super::control::{Order, Orders, PoolEnd};
+use super::crash::{self, Faults};
 use super::dispatch::Dispatcher;
 use super::environment;
 use super::figures::OwnFigures;
@@ -34,6 +37,7 @@ use super::threads::{Ended, Threads};
 use super::watchdog::{Limits as RequestLimits, Watchdog};
 use super::worker_output::{About, WorkerOutput};
 use crate::check;
+use crate::memory;
 use crate::observe::access::AccessLog;
 use crate::observe::log::Level;
 use crate::observe::slowlog::SlowLog;
@@ -76,10 +80,11 @@ type Door = (Arc<OwnedFd>, Pages);
 
 /// Runs the pool; returns the exit code of the process, or why it cannot run.
 pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
+    memory::keep_apart();
     let PoolStart { pool, listener, status, files, control, figures, engine } = start;
     let engine = Engine::start(&engine_settings(pool, engine))?;
     check::warn_of_unsafe_extensions(&pool.name, &engine);
-    let opcache = Opcache::guard(pool.opcache_restart_timeout)
+    let opcache = Opcache::guard(&pool.name, pool.opcache_restart_timeout)
         .map_err(|e| format!("cannot guard opcache against its restarts: {}", reason(&e)))?;
     let output = WorkerOutput::new(pool);
     output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;
@@ -88,6 +93,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
     confinement::enter(pool, &identity)?;
     environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
+    engine.environment_set();
 
     let listener = Arc::new(listener);
     let most_slots = pool.max_children as usize + usize::from(pool.max_abandoned_threads);
@@ -124,16 +130,22 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         track_finished: pool.request_terminate_timeout_track_finished,
         force: pool.force_kill_deadline,
         max_abandoned: usize::from(pool.max_abandoned_threads),
+        crash_drain: pool.crash_drain_timeout,
     };
     let local = tokio::task::LocalSet::new();
     let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
     let clients =
         AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, About::Pool));
-    let serving = serve(php_pool, sizing, limits, doors, Gate::new(clients), control, settings);
-    if !local.block_on(&runtime, serving)? {
+    let bytes = |limit: Option<NonZeroU64>| limit.map(NonZeroU64::get);
+    let ceilings = Ceilings::new(bytes(pool.max_thread_memory), bytes(pool.max_memory), ceilings::private_memory());
+    let gate = Gate::new(clients);
+    let serving = Serving { pool: php_pool, sizing, limits, ceilings, doors, gate, control, settings };
+    match local.block_on(&runtime, serve(serving))? {
+        End::Whole => {}
         // PHP's own end would free what the threads that are left still use.
         // SAFETY: ends the process at once.
-        unsafe { libc::_exit(0) };
+        End::ThreadsLeft => unsafe { libc::_exit(0) },
+        End::Crashed => crash::end_process(),
     }
     drop(local);
     runtime.shutdown_background();
@@ -197,19 +209,21 @@ fn connection_settings(pool: &Pool, engine: &Engine) -> ConnectionSettings {
     }
 }
 
-/// Looks after requests that take long. `most`: `max_abandoned_threads`.
+/// Looks after requests that are to be ended. `most`: `max_abandoned_threads`.
 async fn watch_requests(
     watchdog: Rc<RefCell<Watchdog>>,
+    dispatcher: Arc<Dispatcher>,
     threads: Rc<Threads>,
     orders: Rc<Orders>,
-    period: Duration,
     most: usize,
 ) {
-    let mut turn = tokio::time::interval(period);
-    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked: Option<Instant> = None;
     loop {
-        turn.tick().await;
+        let pause = watchdog.borrow().pause().or((threads.abandoned().0 > 0).then_some(MAINTENANCE));
+        tokio::select! {
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            () = dispatcher.killed() => {}
+        }
         let found = watchdog.borrow_mut().look();
         found.unknown.into_iter().for_each(|thread| orders.ask_call(thread));
         found.stuck.iter().for_each(|(slot, request)| threads.abandon(*slot, request));
@@ -240,16 +254,31 @@ fn hand_over(channel: OwnedFd, connections: &Connections) -> JoinHandle<()> {
     tokio::task::spawn_local(give(channel, idle))
 }
 
-/// Serves until the end. False: threads that were left to themselves are still there.
-async fn serve(
+/// What a process leaves when it has served.
+enum End {
+    /// Nothing.
+    Whole,
+    /// Threads that were left to themselves.
+    ThreadsLeft,
+    /// Threads that have crashed.
+    Crashed,
+}
+
+/// What a process needs to serve.
+struct Serving {
     pool: Arc<PhpPool>,
     sizing: Sizing,
     limits: RequestLimits,
+    ceilings: Ceilings,
     doors: Vec<Door>,
     gate: Gate,
     control: PoolEnd,
     settings: ConnectionSettings,
-) -> Result<bool, String> {
+}
+
+/// Serves until the end.
+async fn serve(serving: Serving) -> Result<End, String> {
+    let Serving { pool, sizing, limits, ceilings, doors, gate, control, settings } = serving;
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
     let (ended, mut ends) = mpsc::unbounded_channel::<Ended>();
@@ -258,6 +287,7 @@ async fn serve(
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
     let orders = Rc::new(control.watched().map_err(|e| format!("cannot watch the master: {e}"))?);
 
+    let faults = Faults::contain(limits.crash_drain, &orders).map_err(|e| format!("cannot watch for crashes: {e}"))?;
     let threads = Rc::new(Threads::new(pool.clone(), sizing, ended));
     threads.start()?;
     let mut tick = tokio::time::interval_at(Instant::now() + MAINTENANCE, MAINTENANCE);
@@ -278,10 +308,14 @@ async fn serve(
 
     let watchdog = Rc::new(RefCell::new(Watchdog::new(pool.clone(), limits)));
     drop(tokio::task::spawn_local(opcache::restart(pool.clone(), threads.clone(), orders.clone())));
-    if let Some(period) = limits.period() {
-        let watching = watch_requests(watchdog.clone(), threads.clone(), orders.clone(), period, limits.max_abandoned);
-        drop(tokio::task::spawn_local(watching));
+    if ceilings.any() {
+        drop(tokio::task::spawn_local(ceilings::watch(ceilings, pool.clone(), threads.clone(), orders.clone())));
     }
+    let most = limits.max_abandoned;
+    let watching = watch_requests(watchdog.clone(), dispatcher.clone(), threads.clone(), orders.clone(), most);
+    drop(tokio::task::spawn_local(watching));
+    let crash = Rc::new(Notify::new());
+    drop(tokio::task::spawn_local(crash::watch(faults, pool.clone(), threads.clone(), crash.clone())));
     let (mut finishing, mut master_gone, mut giving) = (false, false, None);
     // Requests that are still arriving need the slots: they leave when the last connection has closed.
     while !finishing || open.any() {
@@ -292,6 +326,8 @@ async fn serve(
             Some(end) = ends.recv() => threads.on_end(end),
             () = dispatcher.work_waits() => threads.grow(),
             _ = tick.tick() => threads.tick(),
+            // Connections wait for the next process.
+            () = crash.notified() => entrances.iter().for_each(|(_, _, accepting)| accepting.abort()),
             order = orders.next(), if !master_gone => match order {
                 Order::Reopen { error_log, files } => reopen(&pool, error_log, files),
                 Order::TakeOver(channel) => {
@@ -325,7 +361,7 @@ async fn serve(
     }
     threads.stop();
     let mut working = Instant::now();
-    while threads.any() {
+    while threads.count() > 0 {
         tokio::select! {
             Some(end) = ends.recv() => threads.on_end(end),
             // The last one may be left to itself.
@@ -335,9 +371,13 @@ async fn serve(
             working = Instant::now();
         } else if working.elapsed() > LEAVING_PATIENCE {
             log::warning!("[pool {}] a thread does not end: leaving without it", pool.info.name.to_string_lossy());
-            return Ok(false);
+            return Ok(End::ThreadsLeft);
         }
     }
     threads.join().await;
-    Ok(threads.abandoned().0 == 0)
+    Ok(match threads.abandoned() {
+        _ if threads.any_crashed() => End::Crashed,
+        (0, _) => End::Whole,
+        _ => End::ThreadsLeft,
+    })
 }

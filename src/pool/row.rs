@@ -119,6 +119,21 @@ pub struct View {
 }
 
 impl View {
+    /// The thread and its request, in PHP-FPM's words.
+    pub fn describe(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let Shown { script, method, uri, query, .. } = &self.shown;
+        format!(
+            "child {}, script '{}' (request: \"{} {}{}{}\")",
+            self.thread_id,
+            text(script),
+            text(method),
+            text(uri),
+            if query.is_empty() { "" } else { "?" },
+            text(query),
+        )
+    }
+
     /// `last request cpu` in percent of one processor; 0 while a request runs, as PHP-FPM has it.
     pub fn cpu_percent(&self) -> f64 {
         if self.state != State::Idle || self.ran.is_zero() {
@@ -217,6 +232,12 @@ impl Row {
     pub fn at_work(&self) -> Option<(State, Duration)> {
         let data = self.lock();
         Some((data.view.state, data.since?.elapsed()))
+    }
+
+    /// Whether the slot has a thread, and this is its id.
+    pub fn is_of(&self, thread: i32) -> bool {
+        let data = self.lock();
+        data.present && data.view.thread_id == i64::from(thread)
     }
 
     /// A look at the row, without a copy.

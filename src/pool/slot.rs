@@ -5,13 +5,14 @@
 //! ```
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::row::Row;
 use crate::php;
 use crate::server::Request;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What a waiting slot is sent.
 pub enum Mail {
@@ -53,6 +54,8 @@ pub struct Slot {
     row: Row,
     /// See [`Slot::abandon`].
     abandoned: AtomicBool,
+    /// See [`Slot::let_leave`].
+    leaves: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,6 +72,7 @@ impl Slot {
             thread: Mutex::default(),
             row: Row::default(),
             abandoned: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
         }
     }
 
@@ -145,9 +149,9 @@ impl Slot {
     }
 
     /// Leaves the thread to itself: it is to take no further request. False: it does not run `request` any more.
-    pub fn abandon(&self, request: &Arc<Request>) -> bool {
+    pub fn abandon(&self, request: Option<&Arc<Request>>) -> bool {
         let thread = lock(&self.thread);
-        let running = thread.request.as_ref().is_some_and(|running| Arc::ptr_eq(running, request));
+        let running = thread.request.as_ref().map(Arc::as_ptr) == request.map(Arc::as_ptr);
         if running {
             self.abandoned.store(true, Ordering::Release);
             self.row.left();
@@ -158,6 +162,16 @@ impl Slot {
     /// Whether its thread was left to itself.
     pub fn abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// The thread, which runs a request, leaves after it.
+    pub fn let_leave(&self) {
+        self.leaves.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Slot::let_leave`] was called since the last time.
+    pub fn is_to_leave(&self) -> bool {
+        self.leaves.swap(false, Ordering::AcqRel)
     }
 
     /// The thread that was left to itself has ended.

@@ -2,13 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 
 use super::figures::OwnFigures;
+use super::row::View;
 use super::sizing::{Counts, Decision, Sizing};
 use super::status;
 use crate::observe::log;
@@ -25,18 +28,29 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(5);
 /// A thread of slot `index` has ended.
 pub type Ended = (usize, ThreadEnd);
 
+/// A thread.
+struct Alive {
+    id: NonZeroU64,
+    handle: thread::JoinHandle<()>,
+    started: Instant,
+}
+
 /// The threads of the pool.
 pub struct Threads {
     pool: Arc<PhpPool>,
     figures: OwnFigures,
     sizing: RefCell<Sizing>,
     ended: mpsc::UnboundedSender<Ended>,
-    /// The thread of each slot that has one, and when it was started.
-    alive: RefCell<HashMap<usize, (thread::JoinHandle<()>, Instant)>>,
+    /// The thread of each slot that has one.
+    alive: RefCell<HashMap<usize, Alive>>,
+    /// What the next thread is called in faults.
+    next_id: Cell<NonZeroU64>,
     /// Slots whose threads were told to leave for good.
     retiring: RefCell<HashSet<usize>>,
     /// The threads that were left to themselves, by slot, and since when.
     abandoned: RefCell<HashMap<usize, Instant>>,
+    /// A thread has crashed.
+    crashed: Cell<bool>,
     /// Threads that have left PHP, and may not have ended altogether.
     leaving: RefCell<Vec<thread::JoinHandle<()>>>,
     stopping: Cell<bool>,
@@ -53,6 +67,8 @@ impl Threads {
             sizing: RefCell::new(sizing),
             ended,
             alive: RefCell::default(),
+            next_id: Cell::new(NonZeroU64::MIN),
+            crashed: Cell::new(false),
             retiring: RefCell::default(),
             abandoned: RefCell::default(),
             leaving: RefCell::default(),
@@ -78,14 +94,27 @@ impl Threads {
 
     /// Requests wait.
     pub fn grow(&self) {
+        if self.crashed.get() {
+            return self.keep_one();
+        }
         let counts = self.counts();
         let decision = self.sizing.borrow_mut().grow(counts);
         self.carry_out(decision);
     }
 
+    /// In a process that has crashed, as little as possible is started: one thread, where there is none and requests wait.
+    fn keep_one(&self) {
+        if self.alive.borrow().is_empty()
+            && self.pool.dispatcher.any_queued()
+            && let Err(message) = self.boot_some(1)
+        {
+            self.complain(&message);
+        }
+    }
+
     /// Once a second.
     pub fn tick(&self) {
-        if !self.stopping.get() {
+        if !self.stopping.get() && !self.crashed.get() {
             let counts = self.counts();
             let decision = self.sizing.borrow_mut().tick(counts);
             self.carry_out(decision);
@@ -162,11 +191,12 @@ impl Threads {
 
     fn boot(&self, index: usize) -> std::io::Result<()> {
         let (ended, slot) = (self.ended.clone(), self.pool.dispatcher.slots()[index].clone());
-        let handle = php::spawn(self.pool.clone(), slot, move |end| {
+        let id = self.next_id.replace(self.next_id.get().saturating_add(1));
+        let handle = php::spawn(self.pool.clone(), slot, id, move |end| {
             // The receiver is gone only when the process leaves.
             let _ = ended.send((index, end));
         })?;
-        self.alive.borrow_mut().insert(index, (handle, Instant::now()));
+        self.alive.borrow_mut().insert(index, Alive { id, handle, started: Instant::now() });
         Ok(())
     }
 
@@ -184,7 +214,7 @@ impl Threads {
         if end == ThreadEnd::Broken {
             log::warning!("the thread of slot {index} was left in doubt by a fatal error and is replaced");
         }
-        if let Some((handle, started)) = ended {
+        if let Some(Alive { handle, started, .. }) = ended {
             let mut leaving = self.leaving.borrow_mut();
             leaving.retain(|handle| !handle.is_finished());
             leaving.push(handle);
@@ -192,7 +222,8 @@ impl Threads {
             log::debug!("[pool {name}] thread of slot {index} ended after {age:.6} seconds from start");
         }
         let retired = self.retiring.borrow_mut().remove(&index);
-        let replaced = !retired && !self.stopping.get() && self.sizing.borrow().replaces();
+        let lasting = !retired && !self.stopping.get() && !self.crashed.get();
+        let replaced = lasting && self.sizing.borrow().replaces();
         if !replaced {
             self.pool.dispatcher.release_slot(index, false);
             self.figures.give_place_back();
@@ -212,17 +243,44 @@ impl Threads {
 
     /// The thread of slot `index` is stuck in `request`: its client is answered, and another thread takes its place.
     pub fn abandon(&self, index: usize, request: &Arc<Request>) {
-        if !self.pool.dispatcher.abandon(index, request) {
+        if !self.pool.dispatcher.abandon(index, Some(request)) {
             return; // it is about to end by itself
         }
-        request.give_up();
+        request.give_up("504 Gateway Timeout");
         self.figures.count(Counted::Abandon);
+        self.lose(index);
+    }
+
+    /// A thread has crashed, and goes no further: its client is answered, and another thread takes its place.
+    pub fn crashed(&self, id: NonZeroU64, signal: Signal) {
+        self.crashed.set(true);
+        let pool = self.pool.info.name.to_string_lossy();
+        let Some(index) = self.alive.borrow().iter().find_map(|(&index, alive)| (alive.id == id).then_some(index))
+        else {
+            return log::error!("[pool {pool}] a thread crashed on signal {} ({signal}) at its end", signal as i32);
+        };
+        let slot = &self.pool.dispatcher.slots()[index];
+        let (request, doing) = (slot.running(), slot.row().look(View::describe));
+        let between = if request.is_some() { "" } else { " after that request, or before its first one" };
+        log::error!("[pool {pool}] {doing} crashed on signal {} ({signal}){between}", signal as i32);
+        self.pool.dispatcher.abandon(index, request.as_ref());
+        request.iter().for_each(|request| request.give_up("500 Internal Server Error"));
+        self.lose(index);
+    }
+
+    /// Whether a thread has crashed.
+    pub fn any_crashed(&self) -> bool {
+        self.crashed.get()
+    }
+
+    /// Nobody waits for the thread of slot `index` any more, and another one takes its place.
+    fn lose(&self, index: usize) {
         self.figures.give_place_back();
         // Whoever joins it might wait for ever.
         drop(self.alive.borrow_mut().remove(&index));
         self.retiring.borrow_mut().remove(&index);
         self.abandoned.borrow_mut().insert(index, Instant::now());
-        if self.sizing.borrow().replaces() && !self.stopping.get() {
+        if self.sizing.borrow().replaces() && !self.stopping.get() && !self.crashed.get() {
             if let Err(message) = self.boot_some(1) {
                 self.complain(&message);
             }
@@ -249,9 +307,9 @@ impl Threads {
         self.pool.dispatcher.stop();
     }
 
-    /// Whether a thread is left.
-    pub fn any(&self) -> bool {
-        !self.alive.borrow().is_empty()
+    /// How many threads there are, without those that were left to themselves.
+    pub fn count(&self) -> usize {
+        self.alive.borrow().len()
     }
 
     /// Waits a while for the threads to be gone altogether: extensions are unloaded next, and what they keep per thread

@@ -1,11 +1,13 @@
-//! Watches for requests that take long: `request_slowlog_timeout` and `request_terminate_timeout`. Runs on the main thread.
+//! Watches for requests that take long: `request_slowlog_timeout` and `request_terminate_timeout`, and for those that another
+//! script wants to end. Runs on the main thread.
 //!
 //! ```text
 //!  slow ──> the thread writes its own backtrace at its next opcode
 //!             └─ not within a turn: it is inside C code, and is looked at from here, undisturbed
-//!  time is up ──> a fatal error at its next opcode; each further turn also
-//!                   a signal breaks off its system call ── what that waits for is ended (see stuck.rs)
+//!  time is up, or a script has sent it a signal ──> a fatal error at its next opcode, brought about by a signal; each further
+//!                   turn also what its system call waits for is ended (see stuck.rs)
 //!                     └─ not within force_kill_deadline: its thread is left to itself (see threads.rs)
+//!                   shutdown functions that take longer than a moment: its client is answered from here
 //! ```
 
 use std::collections::HashMap;
@@ -13,7 +15,7 @@ use std::fs::File;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::row::State;
+use super::row::{State, View};
 use super::slot::Slot;
 use super::stuck::{self, CallFile};
 use crate::observe::log;
@@ -37,6 +39,8 @@ pub struct Limits {
     pub force: Option<Duration>,
     /// `max_abandoned_threads`.
     pub max_abandoned: usize,
+    /// `crash_drain_timeout`.
+    pub crash_drain: Duration,
 }
 
 /// What a turn has found.
@@ -49,16 +53,19 @@ pub struct Found {
 }
 
 impl Limits {
-    /// How often requests are to be looked at; `None`: never.
-    pub fn period(&self) -> Option<Duration> {
+    /// How often requests are to be looked at if none is to be ended; `None`: never.
+    fn period(&self) -> Option<Duration> {
         self.slow.into_iter().chain(self.terminate).min().map(|shortest| (shortest / 3).max(SHORTEST_PERIOD))
     }
 }
 
+/// How long shutdown functions, output callbacks and the like of a script whose time was up may hold up its client's answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+
 /// From this turn on, what a thread waits for is ended, because the signal alone did not help.
 const FORCE_AFTER: u32 = 1;
 
-/// A request whose time is up, and how long its thread had had it when it was told so last.
+/// A request that is to be ended, and how long its thread had had it when it was told so last.
 struct Doomed {
     request: Weak<Request>,
     thread: i32,
@@ -66,6 +73,8 @@ struct Doomed {
     call: Option<CallFile>,
     told: Duration,
     turns: u32,
+    /// When the error was found to have been raised for the first time.
+    raised: Option<Duration>,
     /// What its end will be counted as; `None`: that has been done.
     step: Option<Counted>,
 }
@@ -100,12 +109,21 @@ pub struct Watchdog {
     /// By slot: requests that have been asked for their backtrace.
     asked: HashMap<usize, Weak<Request>>,
     doomed: HashMap<usize, Doomed>,
+    /// When the next request's time will be up, counted from the last turn.
+    due: Option<Duration>,
 }
 
 impl Watchdog {
     /// Watches the requests of `pool`.
     pub fn new(pool: Arc<PhpPool>, limits: Limits) -> Watchdog {
-        Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new() }
+        Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new(), due: None }
+    }
+
+    /// How long to wait for the next turn, unless a script wants to end a request before: until a request's time is up, and not
+    /// long while some are to be ended. `None`: as long as that takes.
+    pub fn pause(&self) -> Option<Duration> {
+        let usual = if self.doomed.is_empty() { self.limits.period()? } else { SHORTEST_PERIOD };
+        Some(self.due.map_or(usual, |due| due.clamp(SHORTEST_PERIOD, usual)))
     }
 
     /// One turn.
@@ -116,6 +134,7 @@ impl Watchdog {
             doomed.ended().into_iter().for_each(|step| pool.dispatcher.figures().count(step));
             doomed.request.strong_count() > 0
         });
+        self.due = None;
         let mut found = Found::default();
         for slot in pool.dispatcher.slots() {
             // In this order: if the next request has begun in between, its time is short.
@@ -124,8 +143,9 @@ impl Watchdog {
             if state == State::Running {
                 self.look_whether_slow(slot, &request, took);
             }
+            // What a script whose time was up leaves behind, such as shutdown functions, has no more time of its own.
             let answering = state == State::Running && !request.finished();
-            if answering || self.limits.track_finished {
+            if answering || request.killed() || self.limits.track_finished {
                 self.look_whether_over(slot, &request, took, &mut found);
             }
         }
@@ -164,22 +184,32 @@ impl Watchdog {
     }
 
     fn look_whether_over(&mut self, slot: &Slot, request: &Arc<Request>, took: Duration, found: &mut Found) {
-        let Some(limit) = self.limits.terminate else { return };
+        let limit = self.limits.terminate;
+        let over = |took| limit.is_some_and(|limit| took >= limit);
         let known = self.doomed.get_mut(&slot.index()).filter(|doomed| doomed.request.as_ptr() == Arc::as_ptr(request));
         let doomed = match known {
-            None if took < limit => return,
+            None if request.kill_pending() => self.doom(slot, request, took, None),
+            None if !over(took) => {
+                let due = limit.map(|limit| limit - took);
+                self.due = self.due.into_iter().chain(due).min();
+                return;
+            }
             None => {
                 self.warn(slot, took, "execution timed out", "terminating");
-                let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
-                let step = Some(Counted::KillByError);
-                let doomed =
-                    Doomed { request: Arc::downgrade(request), thread, call: None, told: took, turns: 0, step };
                 request.kill();
-                self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
+                self.doom(slot, request, took, Some(Counted::KillByError))
             }
-            // The error was raised: shutdown functions and destructors have as long once more.
+            // The error was raised: shutdown functions, output callbacks and the like have as long once more, altogether.
             Some(doomed) if !request.kill_pending() => {
-                if took.saturating_sub(doomed.told) < limit {
+                let raised = *doomed.raised.get_or_insert(took);
+                if took.saturating_sub(raised) >= ANSWER_PATIENCE {
+                    request.give_up(if request.timed_out() {
+                        "504 Gateway Timeout"
+                    } else {
+                        "500 Internal Server Error"
+                    });
+                }
+                if !over(took.saturating_sub(raised)) {
                     return;
                 }
                 (doomed.told, doomed.turns, doomed.step) = (took, 0, Some(Counted::KillByError));
@@ -198,25 +228,19 @@ impl Watchdog {
         }
     }
 
+    /// `request` is to be ended from now on, which will be counted as `step`.
+    fn doom(&mut self, slot: &Slot, request: &Arc<Request>, told: Duration, step: Option<Counted>) -> &mut Doomed {
+        let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
+        let doomed =
+            Doomed { request: Arc::downgrade(request), thread, call: None, told, turns: 0, raised: None, step };
+        self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
+    }
+
     /// PHP-FPM's warning.
     fn warn(&self, slot: &Slot, took: Duration, what: &str, then: &str) {
         let pool = self.pool.info.name.to_string_lossy();
-        let line = slot.row().look(|view| {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let shown = &view.shown;
-            format!(
-                "[pool {pool}] child {}, script '{}' (request: \"{} {}{}{}\") {what} ({}.{:06} sec), {then}",
-                view.thread_id,
-                text(&shown.script),
-                text(&shown.method),
-                text(&shown.uri),
-                if shown.query.is_empty() { "" } else { "?" },
-                text(&shown.query),
-                took.as_secs(),
-                took.subsec_micros()
-            )
-        });
-        log::warning!("{line}");
+        let doing = slot.row().look(View::describe);
+        log::warning!("[pool {pool}] {doing} {what} ({}.{:06} sec), {then}", took.as_secs(), took.subsec_micros());
     }
 }
 

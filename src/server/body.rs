@@ -5,10 +5,12 @@
 //!               end  ──> Complete | Short | TimedOut | Gone
 //! ```
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Without a byte for this long a body that streams into a script is given up, whatever `max_input_time` says: nothing
 /// waits for ever on a PHP thread.
@@ -42,6 +44,8 @@ struct State {
     taken: usize,
     received: u64,
     end: Option<BodyEnd>,
+    /// Its reader waits: waking nobody would be a system call for nothing.
+    awaited: bool,
     /// Nobody reads it any more.
     discarded: bool,
 }
@@ -102,8 +106,15 @@ impl Body {
         if self.length == Some(state.received) {
             state.end = Some(BodyEnd::Complete);
         }
+        self.wake_reader(state);
+    }
+
+    fn wake_reader(&self, state: MutexGuard<'_, State>) {
+        let awaited = state.awaited;
         drop(state);
-        self.arrived.notify_one();
+        if awaited {
+            self.arrived.notify_one();
+        }
     }
 
     /// The STDIN stream has ended.
@@ -116,8 +127,9 @@ impl Body {
 
     /// Ends the body, unless it has ended before.
     pub fn end(&self, end: BodyEnd) {
-        self.lock().end.get_or_insert(end);
-        self.arrived.notify_one();
+        let mut state = self.lock();
+        state.end.get_or_insert(end);
+        self.wake_reader(state);
     }
 
     /// The request is over: what is buffered goes, and what still comes is dropped.
@@ -157,8 +169,10 @@ impl Body {
             } else if since.elapsed() >= STALLED {
                 return (filled, Some(BodyEnd::TimedOut));
             } else {
+                state.awaited = true;
                 state =
                     self.arrived.wait_timeout(state, Duration::from_secs(1)).unwrap_or_else(PoisonError::into_inner).0;
+                state.awaited = false;
             }
         }
         (filled, None)

@@ -416,3 +416,50 @@ fn a_restart_does_not_wait_for_a_body() {
     drop(slow);
     server.stop();
 }
+
+#[test]
+fn it_does_not_restart_under_a_thread_that_is_left_to_itself_while_it_waits() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    site.file(
+        "stuck.php",
+        "<?php ini_set('pcre.jit', 0); ini_set('pcre.backtrack_limit', '4000000000');
+         touch($_GET['begun']); preg_match('/^(a+)+$/', str_repeat('a', 60) . 'b');",
+    );
+    site.file("reset.php", "<?php echo (int) opcache_reset();");
+    site.file(
+        "figures.php",
+        "<?php $own = ftm_get_status(); echo $own['abandoned-threads'], $own['opcache-restarts'];",
+    );
+    let pool = cached("www")
+        .set("request_terminate_timeout", "1s")
+        .set("force_kill_deadline", "1s")
+        .set("opcache_restart_timeout", "20s");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let begun = site.writable("dir").join("begun");
+    let mut stuck = server.connect();
+    stuck.send(Call::get(&site, &format!("/stuck.php?begun={}", begun.display())).encode(1));
+    eventually("it runs", || begun.exists());
+    assert_eq!(server.get("/reset.php").text(), "1");
+    assert_eq!(stuck.answer(1).web().status, 504);
+    server.wait_log("opcache is to restart, and requests do not end for it: put off");
+    assert_eq!(server.get("/figures.php").text(), "10");
+    server.stop();
+}
+
+#[test]
+fn functions_of_preloaded_scripts_stay_theirs() {
+    only_php_ftm!("php-fpm loads no zend_extension for a pool");
+    let site = Site::new();
+    // A function that PHP has elsewhere, and php-ftm would refuse.
+    let preload = "<?php function pcntl_rfork() { return 'its own'; } function id() { return getmypid(); }";
+    let preload = site.file("preload.php", preload);
+    site.file("use.php", "<?php echo pcntl_rfork(), ' ', id() === posix_getpid() ? 'thread' : 'process';");
+    let pool = cached("www").set("php_admin_value[opcache.preload]", &preload.display().to_string());
+    let user = if nix::unistd::geteuid().is_root() { "root" } else { "" };
+    let server = Server::start(&site, ServerConfig::pool(pool.set("php_admin_value[opcache.preload_user]", user)));
+    for _ in 0..8 {
+        assert_eq!(server.get("/use.php").text(), "its own thread");
+    }
+    server.stop();
+}

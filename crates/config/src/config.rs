@@ -115,6 +115,10 @@ pub struct Pool {
     pub max_children: u32,
     /// `pm.max_requests`.
     pub max_requests: Option<NonZeroU32>,
+    /// `pm.max_thread_memory` in bytes; `None`: no limit.
+    pub max_thread_memory: Option<NonZeroU64>,
+    /// `pm.max_memory` in bytes; `None`: no limit.
+    pub max_memory: Option<NonZeroU64>,
     /// `pm.status_path`.
     pub status_path: Option<String>,
     /// `pm.status_listen`.
@@ -165,6 +169,8 @@ pub struct Pool {
     pub force_kill_deadline: Option<Duration>,
     /// `max_abandoned_threads`, 1 to 65535.
     pub max_abandoned_threads: u16,
+    /// `crash_drain_timeout`, at least a second.
+    pub crash_drain_timeout: Duration,
     /// `opcache_restart_timeout`, at least a second.
     pub opcache_restart_timeout: Duration,
     /// `connection_max_requests`, 1 to 65535.

@@ -88,6 +88,8 @@ fn pool(written: &WrittenPool) -> Pool {
         },
         max_children: number(P::PmMaxChildren),
         max_requests: count(settings, P::PmMaxRequests),
+        max_thread_memory: NonZeroU64::new(settings.size(P::PmMaxThreadMemory)),
+        max_memory: NonZeroU64::new(settings.size(P::PmMaxMemory)),
         status_path: text(P::PmStatusPath),
         status_listen: address(settings, P::PmStatusListen),
         ping: text(P::PingPath).map(|path| Ping {
@@ -127,6 +129,7 @@ fn pool(written: &WrittenPool) -> Pool {
         response_timeout: time(settings, P::ResponseTimeout),
         force_kill_deadline: time(settings, P::ForceKillDeadline),
         max_abandoned_threads: u16::try_from(number(P::MaxAbandonedThreads)).unwrap_or(u16::MAX),
+        crash_drain_timeout: time(settings, P::CrashDrainTimeout).unwrap_or(Duration::from_secs(1)),
         opcache_restart_timeout: time(settings, P::OpcacheRestartTimeout).unwrap_or(Duration::from_secs(1)),
         connection_max_requests: u16::try_from(number(P::ConnectionMaxRequests)).unwrap_or(u16::MAX),
         max_execution_clock: match settings.integer(P::MaxExecutionClock) {

@@ -230,6 +230,7 @@ fn own_directives_have_their_rules() {
         ("request_params_limit = 0", "request_params_limit must be a positive value"),
         ("response_timeout = -1", "response_timeout(-1s) can't be negative"),
         ("force_kill_deadline = -1s", "force_kill_deadline(-1s) can't be negative"),
+        ("crash_drain_timeout = 0", "crash_drain_timeout(0s) must be a positive value"),
         ("max_abandoned_threads = 0", "max_abandoned_threads(0) must be between 1 and 65535"),
         ("opcache_restart_timeout = 0", "opcache_restart_timeout(0s) must be a positive value"),
         ("connection_max_requests = 0", "connection_max_requests(0) must be between 1 and 65535"),

@@ -51,6 +51,8 @@ pm.max_children = 9
 pm.min_spare_servers = 2
 pm.max_spare_servers = 5
 pm.max_requests = 500
+pm.max_thread_memory = 64M
+pm.max_memory = 1G
 pm.status_path = /status
 pm.status_listen = 9001
 ping.path = /ping
@@ -71,6 +73,7 @@ response_timeout = 0
 force_kill_deadline = 0
 max_abandoned_threads = 2
 opcache_restart_timeout = 2m
+crash_drain_timeout = 3s
 connection_max_requests = 16
 max_execution_clock = WALL
 thread_stack_size = 16M
@@ -111,6 +114,8 @@ thread_stack_size = 16M
         ProcessManager::Dynamic { start_servers: 3, min_spare_servers: 2, max_spare_servers: 5, max_spawn_rate: 32 }
     );
     assert_eq!((pool.max_children, pool.max_requests.map(u32::from)), (9, Some(500)));
+    assert_eq!(pool.max_thread_memory.map(u64::from), Some(64 << 20));
+    assert_eq!(pool.max_memory.map(u64::from), Some(1 << 30));
     assert_eq!(pool.status_path.as_deref(), Some("/status"));
     let status = Some(ListenAddress::Tcp { host: None, port: 9001 });
     assert_eq!(pool.status_listen, status);
@@ -134,6 +139,7 @@ thread_stack_size = 16M
     assert_eq!((pool.response_timeout, pool.connection_max_requests), (None, 16));
     assert_eq!((pool.force_kill_deadline, pool.max_abandoned_threads), (None, 2));
     assert_eq!(pool.opcache_restart_timeout, Duration::from_secs(120));
+    assert_eq!(pool.crash_drain_timeout, Duration::from_secs(3));
     assert_eq!(pool.max_execution_clock, ExecutionClock::Wall);
     assert_eq!(pool.thread_stack_size, Some(16 << 20));
 }

@@ -69,6 +69,12 @@ table! { Pool, Pool;
         "Time after which pm = ondemand ends an idle PHP thread.";
     PmMaxRequests = "pm.max_requests": Type::Integer, "0",
         "Requests after which a PHP thread is replaced by a fresh one, against leaks. 0: never.";
+    PmMaxThreadMemory = "pm.max_thread_memory": Type::Size, "0", own,
+        "Bytes of memory that PHP threads may keep on average, running requests aside. With more, \
+         one after the other is replaced by a fresh one, against leaks. 0: no limit.";
+    PmMaxMemory = "pm.max_memory": Type::Size, "0", own,
+        "Bytes of memory that the pool's process may have, opcache's aside. With more, it is \
+         replaced by a fresh one, without losing requests. 0: no limit.";
     PmStatusPath = "pm.status_path": Type::Text, -,
         "SCRIPT_NAME that answers with the pool's status. Unset: none does.";
     PmStatusListen = "pm.status_listen": Type::Text, -,
@@ -138,6 +144,9 @@ table! { Pool, Pool;
     MaxAbandonedThreads = "max_abandoned_threads": Type::Integer, "4", own,
         "Most threads that may be abandoned at once before the pool's process is replaced by \
          a fresh one, without losing other requests.";
+    CrashDrainTimeout = "crash_drain_timeout": Type::Time, "10s", own,
+        "Longest time that the other requests of a process have to end after one of them has \
+         crashed it (SIGSEGV and the like). New ones are served by another process at once.";
     OpcacheRestartTimeout = "opcache_restart_timeout": Type::Time, "5s", own,
         "Longest time that new requests wait for running ones, when opcache has to empty itself \
          (opcache_reset(), or because it is full). After it, that is put off for a while.";

@@ -374,10 +374,13 @@ impl Validator<'_> {
         let times = [("response_timeout", Pool::ResponseTimeout), ("force_kill_deadline", Pool::ForceKillDeadline)]
             .map(|(name, id)| (name, id, settings.integer(id)));
         let params = settings.size(Pool::RequestParamsLimit);
-        let restart = settings.integer(Pool::OpcacheRestartTimeout);
-        if restart < 1 {
-            let message = format!("opcache_restart_timeout({restart}s) must be a positive value");
-            self.value(pool, Pool::OpcacheRestartTimeout, Level::Alert, &message);
+        let positive = [
+            ("opcache_restart_timeout", Pool::OpcacheRestartTimeout),
+            ("crash_drain_timeout", Pool::CrashDrainTimeout),
+        ]
+        .map(|(name, id)| (name, id, settings.integer(id)));
+        for (name, id, seconds) in positive.into_iter().filter(|time| time.2 < 1) {
+            self.value(pool, id, Level::Alert, &format!("{name}({seconds}s) must be a positive value"));
         }
         if params == 0 {
             let message = "request_params_limit must be a positive value";

@@ -1,0 +1,75 @@
+//! Whether it went well.
+
+use crate::arguments::Arguments;
+use crate::crash::LOST_BESIDE_A_CRASH;
+use crate::figures::Sample;
+use crate::mix::Counts;
+
+/// The last third's memory may be larger than the first third's by that much of it, and so many bytes: what the allocator
+/// does not give back differs from moment to moment.
+const MEMORY_PART: f64 = 0.05;
+const MEMORY_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
+
+/// What the log may not hold.
+const BAD: [&str; 3] = ["panicked", "ALERT", "internal error"];
+
+/// Prints the outcome; true if there is nothing to complain of.
+pub fn pronounce(arguments: &Arguments, samples: &[Sample], outcome: &Counts, log: &str) -> bool {
+    println!("\nseed {}, {} requests:", arguments.seed, outcome.all());
+    for (kind, (done, failed)) in &outcome.kinds {
+        println!("  {kind:12} {:8} {failed:6} failed", done + failed);
+    }
+    let mut fine = true;
+    let mut check = |right: bool, what: String| {
+        println!("{} {what}", if right { "ok:  " } else { "BAD: " });
+        fine &= right;
+    };
+    check(outcome.failed() == 0 && outcome.failures.is_empty(), format!("{} failures", outcome.failed()));
+    let crashes = outcome.kinds.get("crash").map_or(0, |(done, failed)| done + failed);
+    check(
+        outcome.lost_to_crashes <= crashes * LOST_BESIDE_A_CRASH,
+        format!("{} lost beside {crashes} crashes, at most {LOST_BESIDE_A_CRASH} each", outcome.lost_to_crashes),
+    );
+    let lines: Vec<&str> = log.lines().filter(|line| bad(line)).take(5).collect();
+    check(lines.is_empty(), format!("the log is clean {lines:#?}"));
+    let steady: Vec<&Sample> = samples.iter().filter(|sample| sample.steady).collect();
+    let third = steady.len() / 3;
+    if third == 0 {
+        check(false, format!("{} samples are too few to tell whether anything grows", steady.len()));
+        return fine;
+    }
+    let (first, last) = (&steady[..third], &steady[steady.len() - third..]);
+    for (name, figure) in FIGURES {
+        let (before, after) = (median(first, figure), median(last, figure));
+        let most = match name {
+            "RSS" | "PSS" => before * (1.0 + MEMORY_PART) + MEMORY_BYTES,
+            _ => before,
+        };
+        check(after <= most, format!("{name}: {before} in the first third, {after} in the last, {most} allowed"));
+    }
+    let same = steady.iter().all(|sample| sample.process == steady[0].process);
+    check(same, "one process served all the time".to_owned());
+    fine
+}
+
+/// A figure of a sample.
+type Figure = fn(&Sample) -> u64;
+
+const FIGURES: [(&str, Figure); 4] = [
+    ("RSS", |sample| sample.rss),
+    ("PSS", |sample| sample.pss),
+    ("threads", |sample| sample.held.threads as u64),
+    ("descriptors", |sample| sample.held.fds as u64),
+];
+
+fn median(samples: &[&Sample], figure: fn(&Sample) -> u64) -> f64 {
+    let mut all: Vec<u64> = samples.iter().map(|sample| figure(sample)).collect();
+    all.sort_unstable();
+    all[all.len() / 2] as f64
+}
+
+/// Whether the server says that something is wrong with it, or the pool ends in which nothing crashes.
+fn bad(line: &str) -> bool {
+    let ended = line.contains("[pool sound] child ") && line.contains(" exited ") && !line.contains("with code 0");
+    ended || BAD.iter().any(|bad| line.contains(bad))
+}

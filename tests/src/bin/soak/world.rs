@@ -1,0 +1,135 @@
+//! What the clients share: the server, its pools and scripts.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ftm_tests::fcgi::{Answer, Call, Conn, REQUEST_COMPLETE};
+use ftm_tests::{Address, PoolConfig, Server, ServerConfig, Site, extension};
+
+use crate::pause::Pause;
+use crate::{cached, clients, crash, isolation, session, stuck};
+
+/// `request_terminate_timeout`, in seconds. Enough for what is not stuck, on a busy machine.
+pub const TERMINATE: u64 = 3;
+
+/// PHP threads of each pool.
+pub const THREADS: usize = 12;
+
+/// What is not as it should be.
+#[derive(Debug)]
+pub enum Failure {
+    /// The connection ended before the answer did.
+    Broken(String),
+    /// Anything else.
+    Wrong(String),
+}
+
+/// Shorthand of what a kind of request returns.
+pub type Outcome = Result<(), Failure>;
+
+/// A failure with what came instead.
+pub fn wrong(what: &str, answer: &Answer) -> Failure {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(600)]).into_owned();
+    Failure::Wrong(format!("{what}: {} {:?} {:?}", answer.app_status, text(&answer.stdout), text(&answer.stderr)))
+}
+
+/// What a client needs to know.
+pub struct World {
+    pub site: Site,
+    pub pause: Pause,
+    /// The pool in which nothing crashes, and the one in which something does.
+    pub sound: Address,
+    pub rough: Address,
+    /// A directory that scripts may write to.
+    pub dir: PathBuf,
+    /// Crashes that have begun, and those that are over.
+    pub crashes: [AtomicU64; 2],
+}
+
+/// The pools.
+pub fn server(site: &Site) -> ServerConfig {
+    let sessions = site.writable("sessions");
+    ServerConfig::pool(pool("sound", &sessions)).and_pool(
+        pool("rough", &sessions).set("php_admin_value[extension]", &extension::build("ftmcrash").display().to_string()),
+    )
+}
+
+fn pool(name: &str, sessions: &Path) -> PoolConfig {
+    PoolConfig::new(name)
+        .children(THREADS)
+        .set("pm.max_requests", "100")
+        .set("pm.status_path", "/status")
+        .set("access.log", "{room}/access.log")
+        .set("slowlog", "{room}/slow.log")
+        .set("request_slowlog_timeout", "1s")
+        .set("request_terminate_timeout", &format!("{TERMINATE}s"))
+        .set("request_terminate_timeout_track_finished", "yes")
+        .set("force_kill_deadline", "2s")
+        .set("max_abandoned_threads", "8")
+        .set("env[SOAK]", "of the pool")
+        .set("php_admin_value[upload_max_filesize]", "8M")
+        .set("php_admin_value[session.save_path]", &sessions.display().to_string())
+        .set("php_admin_value[zend_extension]", "opcache")
+        .set("php_admin_flag[opcache.enable]", "on")
+        .set("php_admin_value[opcache.memory_consumption]", "8")
+        .set("php_admin_value[opcache.interned_strings_buffer]", "2")
+        .set("php_admin_value[opcache.file_update_protection]", "0")
+}
+
+impl World {
+    /// Writes the scripts.
+    pub fn new(site: &Site, server: &Server) -> Self {
+        stuck::write(site);
+        isolation::write(site);
+        session::write(site);
+        cached::write(site);
+        clients::write(site);
+        crash::write(site);
+        Self {
+            site: site.clone(),
+            pause: Pause::default(),
+            sound: server.address_of("sound").clone(),
+            rough: server.address_of("rough").clone(),
+            dir: site.writable("dir"),
+            crashes: [AtomicU64::new(0), AtomicU64::new(0)],
+        }
+    }
+
+    /// How many crashes have begun, and are over.
+    pub fn crashes(&self) -> (u64, u64) {
+        let [begun, over] = &self.crashes;
+        (begun.load(Ordering::SeqCst), over.load(Ordering::SeqCst))
+    }
+}
+
+/// A new connection.
+pub fn connect(address: &Address) -> Result<Conn, Failure> {
+    // A refusal is never right: the master keeps the sockets.
+    address.connect().map(|stream| Conn { stream }).map_err(|e| Failure::Wrong(format!("connect: {e}")))
+}
+
+/// Sends a request and reads its answer, which must be whole.
+pub fn ask(address: &Address, call: &Call) -> Result<Answer, Failure> {
+    ask_on(&mut connect(address)?, 1, call)
+}
+
+/// As [`ask`], on a connection that is open.
+pub fn ask_on(conn: &mut Conn, id: u16, call: &Call) -> Result<Answer, Failure> {
+    conn.stream.write_all(&call.encode(id)).map_err(broken)?;
+    let answer = conn.read_answer(id).map_err(broken)?;
+    if answer.protocol_status != REQUEST_COMPLETE {
+        return Err(wrong("protocol status", &answer));
+    }
+    Ok(answer)
+}
+
+/// What reading or writing has failed with.
+pub fn broken(error: std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::InvalidData => {
+            Failure::Wrong(format!("no answer: {error}"))
+        }
+        _ => Failure::Broken(error.to_string()),
+    }
+}

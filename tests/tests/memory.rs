@@ -1,0 +1,66 @@
+//! `pm.max_thread_memory` and `pm.max_memory`: leaks are bounded, and no request is lost.
+
+use ftm_tests::fcgi::{Answer, Call};
+use ftm_tests::*;
+
+const MIB: u64 = 1 << 20;
+
+fn site() -> Site {
+    let site = Site::new();
+    // As much again in a thread_local.
+    site.file("leak.php", "<?php ftm_leak(1 << 20); echo 'leaked';");
+    site.file("leaked.php", "<?php echo ftm_leaked()['tsrm_bytes'];");
+    site.file("recycles.php", "<?php echo ftm_get_status()['recycles'];");
+    site
+}
+
+fn pool() -> PoolConfig {
+    let extension = extension::build("ftmleak");
+    PoolConfig::new("www").children(2).set("php_admin_value[extension]", &extension.display().to_string())
+}
+
+fn number(server: &Server, uri: &str) -> u64 {
+    server.get(uri).text().parse().expect("a number")
+}
+
+/// Leaks 32 MiB.
+fn leak(site: &Site, server: &Server) {
+    let mut conn = server.connect();
+    for id in 1..=16 {
+        assert_eq!(conn.call(id, &Call::get(site, "/leak.php").keep()).text(), "leaked");
+    }
+}
+
+#[test]
+fn threads_that_keep_too_much_are_recycled() {
+    only_php_ftm!("php-fpm has no such directive");
+    let site = site();
+    let server = Server::start(&site, ServerConfig::pool(pool().set("pm.max_thread_memory", "12M")));
+    let before = server.workers();
+    let leaked = Call::get(&site, "/leaked.php").keep();
+    let load = Load::start_kept(2, server.address(), &leaked, |answer: &Answer| answer.web().status == 200);
+    leak(&site, &server);
+    eventually("it is freed", || number(&server, "/leaked.php") < 16 * MIB && number(&server, "/recycles.php") > 0);
+    server.wait_log("MiB each (pm.max_thread_memory): recycling that of slot");
+    let outcome = load.end();
+    assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
+    assert_eq!(server.workers(), before, "the same process");
+    server.stop();
+}
+
+#[test]
+fn a_process_that_has_too_much_is_replaced() {
+    only_php_ftm!("php-fpm has no such directive");
+    let site = site();
+    let server = Server::start(&site, ServerConfig::pool(pool().set("pm.max_memory", "32M")));
+    let before = server.workers();
+    let leaked = Call::get(&site, "/leaked.php").keep();
+    let load = Load::start_kept(2, server.address(), &leaked, |answer: &Answer| answer.web().status == 200);
+    leak(&site, &server);
+    eventually("another process serves", || server.workers().len() == 1 && server.workers() != before);
+    assert_eq!(number(&server, "/leaked.php"), 0);
+    let outcome = load.end();
+    assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
+    server.wait_log("MiB of memory (pm.max_memory)");
+    server.stop();
+}
