@@ -90,6 +90,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 {
 	/* volatile: it is read after a longjmp */
 	volatile ftm_thread_end end = FTM_THREAD_RETIRED;
+	volatile bool sound = true;
 
 	ftm_fault_name(id);
 	/* umask and the current directory become the thread's own. It needs no privilege, but a sandbox may forbid it. */
@@ -102,6 +103,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_php_thread = true;
 	ts_resource(0);
 	ZEND_TSRMLS_CACHE_UPDATE();
+	ftm_functions_take_over();
 	SG(server_context) = NULL;
 	ftm_lock_admin_entries();
 	ftm_opcache_hook();
@@ -111,7 +113,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	zend_first_try {
 		const ftm_request *request;
 		while ((request = ftm_rs_next_request(slot))) {
-			bool sound = ftm_run_request(slot, request);
+			sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
 			reap_programs();
 			if (own_umask) {
@@ -123,11 +125,15 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 			}
 		}
 	} zend_catch {
+		sound = false;
 		end = FTM_THREAD_BROKEN;
 	} zend_end_try();
 
 	ftm_rs_thread_leaving(slot);
 	ftm_timer_free();
+	if (sound) {
+		ftm_functions_leave();
+	}
 	ts_free_thread();
 	ftm_environment_reset();
 	ftm_locale_end();
