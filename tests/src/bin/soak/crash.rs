@@ -7,8 +7,7 @@ use ftm_tests::{Address, Rng, Site};
 
 use crate::world::{Failure, Outcome, World, ask, wrong};
 
-/// How many requests beside it a crash may cost, on average. Each pool process is lost as a whole: as many as there are
-/// clients in that pool.
+/// How many requests beside it a crash may cost, on average.
 pub const LOST_BESIDE_A_CRASH: u64 = 0;
 
 const HOW: [&str; 4] = ["null", "stack", "abort", "division"];

@@ -11,7 +11,7 @@ use crate::pause::Pause;
 use crate::{cached, clients, crash, isolation, session, stuck};
 
 /// `request_terminate_timeout`, in seconds. Enough for what is not stuck, on a busy machine.
-pub const TERMINATE: u64 = 3;
+pub const TERMINATE: u64 = 5;
 
 /// PHP threads of each pool.
 pub const THREADS: usize = 12;
