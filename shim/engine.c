@@ -4,6 +4,8 @@
 #endif
 #include "internal.h"
 
+#include "zend_smart_str.h"
+
 #ifdef FTM_SHARED_LIBPHP
 /* libphp.a brings this definition along (sapi/embed); beside a libphp.so it is ours. */
 ZEND_TSRMLS_CACHE_DEFINE()
@@ -112,7 +114,6 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	warn_of_unknown_admin_entries();
 	ftm_variables_startup();
 	ftm_environment_startup();
-	ftm_interrupt_startup();
 	return NULL;
 }
 
@@ -141,6 +142,44 @@ const char *ftm_ini_string(const char *name)
 bool ftm_has_extension(const char *name)
 {
 	return zend_hash_str_exists(&module_registry, name, strlen(name)) || zend_get_extension(name);
+}
+
+static void append_extension(smart_str *text, const char *name, const char *version)
+{
+	smart_str_appends_ex(text, name, true);
+	smart_str_appendc_ex(text, '\t', true);
+	smart_str_appends_ex(text, version ? version : "", true);
+	smart_str_appendc_ex(text, '\n', true);
+}
+
+static void append_zend_extension(void *data, void *text)
+{
+	const zend_extension *extension = data;
+
+	/* Most register a module, too. */
+	if (!zend_hash_str_find_ptr_lc(&module_registry, extension->name, strlen(extension->name))) {
+		append_extension(text, extension->name, extension->version);
+	}
+}
+
+const char *ftm_extensions(void)
+{
+	static smart_str text;
+	const zend_module_entry *module;
+
+	if (!text.s) {
+		ZEND_HASH_FOREACH_PTR(&module_registry, module) {
+			append_extension(&text, module->name, module->version);
+		} ZEND_HASH_FOREACH_END();
+		zend_llist_apply_with_argument(&zend_extensions, append_zend_extension, &text);
+		smart_str_0(&text);
+	}
+	return ZSTR_VAL(text.s);
+}
+
+bool ftm_has_function(const char *name)
+{
+	return zend_hash_str_exists(CG(function_table), name, strlen(name));
 }
 
 const char *ftm_ini_file(void)

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 typedef struct variable {
@@ -143,6 +144,11 @@ char *getenv(const char *name)
 	return NULL;
 }
 
+char *secure_getenv(const char *name)
+{
+	return getauxval(AT_SECURE) ? NULL : getenv(name);
+}
+
 int putenv(char *text)
 {
 	if (ftm_php_thread) {
@@ -193,11 +199,21 @@ int clearenv(void)
 	return of_process();
 }
 
+/* Nothing runs in the program's process before the program that could do this there. A descriptor that another thread opens
+ * right now may be missed. */
+static void before_program(void)
+{
+	if (ftm_php_thread) {
+		ftm_close_on_exec();
+	}
+}
+
 int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
 	char *const *argv, char *const *env)
 {
 	OF_PROCESS(int, "posix_spawn",
 		(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *, char *const *));
+	before_program();
 	return of_process(pid, path, actions, attributes, argv, env == environ ? ftm_environment() : env);
 }
 
@@ -206,6 +222,7 @@ int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t 
 {
 	OF_PROCESS(int, "posix_spawnp",
 		(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *, char *const *));
+	before_program();
 	return of_process(pid, file, actions, attributes, argv, env == environ ? ftm_environment() : env);
 }
 

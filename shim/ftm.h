@@ -100,6 +100,16 @@ const char *ftm_ini_string(const char *name);
 /* Whether a module or Zend extension of this name, as it calls itself in lower case, is loaded. */
 bool ftm_has_extension(const char *name);
 
+/* The modules and Zend extensions that are loaded: a line for each with its name, a tab and its version, which may be empty.
+ * Lives as long as the process. */
+const char *ftm_extensions(void);
+
+/* Whether there is a PHP function of this name, in lower case, that is not disabled. */
+bool ftm_has_function(const char *name);
+
+/* The PHP functions that are refused, as far as there are any, with commas between. Lives as long as the process. */
+const char *ftm_refused_functions(void);
+
 /* The php.ini that was read; NULL: none. */
 const char *ftm_ini_file(void);
 

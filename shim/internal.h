@@ -47,6 +47,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	bool executing;                 /* the script was started: a body error now is the script's to handle */
 	bool retire;                    /* a setting of this request cannot be taken back: the thread is replaced after it */
 	bool time_up;                   /* request_terminate_timeout has ended the script */
+	int64_t in_c_since;             /* when its error was put off for the sake of C code, in milliseconds; 0: it was not */
 	ftm_body_end body_end;          /* how the body ended, as far as it was read */
 	int body_fd;                    /* REQUEST_BODY_FILE, -1 when not open */
 	HashTable user_ini;             /* directory → parsed .user.ini files, kept for user_ini.cache_ttl seconds */
@@ -78,6 +79,9 @@ extern TSRM_TLS bool ftm_php_thread;
 void ftm_environment_startup(void);
 void ftm_environment_reset(void);
 
+/* Marks all descriptors of the process but its standard streams as not to be inherited by programs. */
+void ftm_close_on_exec(void);
+
 /* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
 void ftm_locale_end(void);
 
@@ -88,6 +92,15 @@ void ftm_fault_name(uint64_t id);
 void ftm_functions_take_over(void);
 /* Right before ts_free_thread(). Not where a request has left functions of its own, or disabled some of PHP's. */
 void ftm_functions_leave(void);
+
+/* The current directory of a PHP thread that shares it with no other: remembered, followed and left with each request. */
+void ftm_directory_own(void);
+void ftm_directory_of_script(const char *script);
+void ftm_directory_follow(void);
+void ftm_directory_back(void);
+void ftm_directory_end(void);
+extern zif_handler ftm_php_chdir;
+void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
 
 /* Replaces functions by which a script would act on the process of all, on the calling thread. */
 void ftm_own_process(void);
@@ -134,7 +147,11 @@ void ftm_timer_prepare(void);
 void ftm_timer_keep(void);
 void ftm_timer_free(void);
 
-/* Chains zend_interrupt_function. Once per process. */
+/* Chains zend_interrupt_function. Once per process, before opcache starts its compiler: the machine code calls whatever function is
+ * there by then, and none at all if there is none. */
 void ftm_interrupt_startup(void);
+
+/* Whether this is a PHP thread whose request is about to be ended by request_terminate_timeout: it is to wait for nothing more. */
+bool ftm_time_is_up(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include "internal.h"
 
 #include <signal.h>
+#include <time.h>
 
 static void (*next_interrupt_function)(zend_execute_data *execute_data);
 
@@ -29,6 +30,26 @@ static void trace(const ftm_request *request)
 	}
 }
 
+/* How long C code may go on that calls functions itself, in milliseconds. */
+#define C_PATIENCE 100
+
+/* PHP also asks in the midst of C code that has called a function. What that holds would be lost, such as the socket of a mysqli
+ * that throws: it has a moment to return, and the script ends at its next opcode. */
+static bool may_end_script(zend_execute_data *execute_data)
+{
+	struct timespec time;
+
+	if (!execute_data || !execute_data->func || ZEND_USER_CODE(execute_data->func->type)) {
+		return true;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	const int64_t now = (int64_t) time.tv_sec * 1000 + time.tv_nsec / 1000000;
+	if (FTM_G(in_c_since) == 0) {
+		FTM_G(in_c_since) = now;
+	}
+	return now - FTM_G(in_c_since) >= C_PATIENCE;
+}
+
 /* Runs on the PHP thread between two opcodes. May bail out. */
 static void on_interrupt(zend_execute_data *execute_data)
 {
@@ -41,8 +62,14 @@ static void on_interrupt(zend_execute_data *execute_data)
 		if (ftm_rs_trace_wanted(request)) {
 			trace(request);
 		}
-		uint32_t seconds = ftm_rs_take_kill(request);
+		uint32_t seconds = 0;
+		if (ftm_rs_kill_pending(request) && !may_end_script(execute_data)) {
+			zend_atomic_bool_store_ex(&EG(vm_interrupt), true);
+		} else {
+			seconds = ftm_rs_take_kill(request);
+		}
 		if (seconds > 0) {
+			FTM_G(in_c_since) = 0;
 			FTM_G(time_up) = true;
 			zend_error_noreturn(E_ERROR, "Maximum request time of %u second%s exceeded (request_terminate_timeout)", seconds,
 				seconds == 1 ? "" : "s");

@@ -90,6 +90,7 @@ static const struct {
 	zif_handler handler;
 	zif_handler *original;
 } replaced[] = {
+	{"chdir", ftm_chdir, &ftm_php_chdir},
 	{"getmypid", own_id, NULL},
 	{"posix_getpid", own_id, NULL},
 	{"posix_kill", kill_own, &posix_kill},
@@ -132,4 +133,18 @@ void ftm_own_process(void)
 			function->handler = replaced[i].handler;
 		}
 	}
+}
+
+const char *ftm_refused_functions(void)
+{
+	static char names[1024];
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(replaced) / sizeof(*replaced) && len < sizeof(names); i++) {
+		const bool refused = replaced[i].handler == refuse || replaced[i].handler == refuse_fork;
+		if (refused && ftm_has_function(replaced[i].name)) {
+			len += (size_t) snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "", replaced[i].name);
+		}
+	}
+	return names;
 }

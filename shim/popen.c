@@ -1,5 +1,5 @@
-/* popen() of a request with an environment of its own (see environment.c): the C library's would start the program with that
- * of the process. */
+/* popen() of a PHP thread: the C library's would start the program with the environment of the process (see environment.c),
+ * and let programs that other requests start inherit the pipe (see descriptors.c). */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
 #endif
@@ -32,6 +32,9 @@ static pid_t start(const char *command, int from, int to)
 	if (error == 0) {
 		error = posix_spawn_file_actions_adddup2(&actions, from, to);
 		if (error == 0) {
+			error = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+		}
+		if (error == 0) {
 			error = posix_spawn(&pid, "/bin/sh", &actions, NULL, argv, ftm_environment());
 		}
 		posix_spawn_file_actions_destroy(&actions);
@@ -46,7 +49,7 @@ FILE *popen(const char *command, const char *mode)
 	const bool reads = mode[0] == 'r';
 	int ends[2];
 
-	if (ftm_environment() == environ) {
+	if (!ftm_php_thread) {
 		if (!of_process) {
 			of_process = (FILE *(*)(const char *, const char *)) dlsym(RTLD_NEXT, "popen");
 		}

@@ -77,7 +77,9 @@ static void run_script(void)
 	} else {
 		EG(exit_status) = 0;
 		FTM_G(executing) = true;
+		ftm_directory_of_script(path);
 		php_execute_script(&file);
+		ftm_directory_follow();
 	}
 	if (!file.in_list) {
 		zend_destroy_file_handle(&file);
@@ -136,6 +138,7 @@ static void fill_request_info(const ftm_request *request)
 	FTM_G(executing) = false;
 	FTM_G(retire) = false;
 	FTM_G(time_up) = false;
+	FTM_G(in_c_since) = 0;
 	FTM_G(body_end) = FTM_BODY_MORE;
 	FTM_G(body_fd) = -1;
 }

@@ -29,6 +29,9 @@
 
 static TSRM_TLS bool timer_made;
 
+/* A thread stays in its process: getpid() need not be asked for each request. */
+static TSRM_TLS pid_t own_process;
+
 TSRM_TLS bool ftm_php_thread;
 
 static void timer_make(void)
@@ -41,7 +44,8 @@ static void timer_make(void)
 	event.sigev_notify_thread_id = (pid_t) syscall(SYS_gettid);
 	/* Where a foreign SIGRTMIN is passed on to: nobody. PHP saves its own handler here, which would call itself. */
 	EG(oldact) = (struct sigaction) {0};
-	if (EG(pid) == getpid()) {
+	own_process = getpid();
+	if (EG(pid) == own_process) {
 		timer_delete(EG(max_execution_timer_timer)); /* the wall clock one that the new thread was given */
 	}
 	if (timer_create(ftm_config.wall_clock ? CLOCK_BOOTTIME : CLOCK_THREAD_CPUTIME_ID, &event,
@@ -58,7 +62,7 @@ void ftm_timer_prepare(void)
 		timer_make();
 	}
 	if (timer_made) {
-		EG(pid) = getpid();
+		EG(pid) = own_process;
 	}
 }
 
@@ -95,7 +99,9 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_fault_name(id);
 	/* umask and the current directory become the thread's own. It needs no privilege, but a sandbox may forbid it. */
 	const bool own_umask = unshare(CLONE_FS) == 0;
-	if (!own_umask) {
+	if (own_umask) {
+		ftm_directory_own();
+	} else {
 		static const char warning[] = "unshare(CLONE_FS) is forbidden here: scripts that call umask() act on the whole pool";
 		ftm_rs_log(FTM_WARNING, warning, sizeof(warning) - 1);
 	}
@@ -118,6 +124,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 			reap_programs();
 			if (own_umask) {
 				umask(ftm_process_umask);
+				ftm_directory_back();
 			}
 			if (!sound) {
 				end = FTM_G(retire) ? FTM_THREAD_RETIRED : FTM_THREAD_BROKEN;
@@ -137,6 +144,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ts_free_thread();
 	ftm_environment_reset();
 	ftm_locale_end();
+	ftm_directory_end();
 	ftm_php_thread = false;
 	return end;
 }

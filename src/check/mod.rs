@@ -1,14 +1,17 @@
-//! `-t` beyond PHP-FPM's: whether PHP starts with each pool's settings, and which extensions it cannot load. PHP-FPM
-//! tells that for php.ini alone, because it starts PHP before it reads its own configuration.
+//! `-t` beyond PHP-FPM's: whether PHP starts with each pool's settings, which extensions it cannot load, what it consists
+//! of, and what of that means something else with threads. PHP-FPM tells the first two for php.ini alone, because it starts
+//! PHP before it reads its own configuration.
 
+mod inventory;
 mod messages;
 mod places;
+mod shared;
 mod startup;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use ftm_config::Config;
+use ftm_config::{Config, PhpValue};
 
 use crate::observe::log;
 use crate::php::{Engine, EngineSettings, unsafe_extensions};
@@ -24,7 +27,7 @@ const PATIENCE_FOR_ALL: Duration = Duration::from_secs(20);
 pub struct CannotStart;
 
 /// Starts PHP's modules as each pool would, each in a process of its own that ends at once. What PHP says is logged as
-/// warnings, with the place where the extension is asked for.
+/// warnings, with the place where the extension is asked for; what PHP consists of, as notices.
 ///
 /// # Errors
 ///
@@ -32,14 +35,14 @@ pub struct CannotStart;
 pub fn php(config: &Config, engine: &EngineSettings) -> Result<(), CannotStart> {
     let until = Instant::now() + PATIENCE_FOR_ALL;
     let mut said = HashSet::new();
-    let mut tried = Vec::new();
+    let mut tried: Vec<Tried<'_>> = Vec::new();
     let mut result = Ok(());
     for pool in &config.pools {
-        if tried.contains(&&pool.php_values) {
+        let name = &pool.name;
+        if let Some(same) = tried.iter_mut().find(|tried| tried.values == pool.php_values) {
+            same.pools.push(name);
             continue;
         }
-        tried.push(&pool.php_values);
-        let name = &pool.name;
         let patience = PATIENCE.min(until.saturating_duration_since(Instant::now()));
         let trial = match Trial::run(&config.global, pool, engine, patience) {
             Ok(trial) => trial,
@@ -64,6 +67,15 @@ pub fn php(config: &Config, engine: &EngineSettings) -> Result<(), CannotStart> 
         for extension in &trial.unsafe_extensions {
             log::warning!("[pool {name}] {extension}");
         }
+        for (setting, value) in &trial.settings {
+            let origin = places::of_setting(setting.name, engine, &trial.ini_files);
+            let origin = origin.unwrap_or_else(|| format!("[pool {name}] "));
+            let line = format!("{origin}'{} = {value}': {}", setting.name, setting.threads);
+            if said.insert(line.clone()) {
+                log::warning!("{line}");
+            }
+        }
+        tried.push(Tried { pools: vec![name], values: &pool.php_values, inventory: trial.inventory });
         match trial.end {
             End::Started => {}
             End::Late => log::warning!("[pool {name}] PHP has not started within {patience:?}: not waited for"),
@@ -77,7 +89,34 @@ pub fn php(config: &Config, engine: &EngineSettings) -> Result<(), CannotStart> 
             }
         }
     }
+    if result.is_ok() {
+        list(tried);
+    }
     result
+}
+
+/// Pools with the same PHP settings, and what PHP consists of there.
+struct Tried<'a> {
+    pools: Vec<&'a str>,
+    values: &'a [PhpValue],
+    inventory: Vec<String>,
+}
+
+/// Says once for pools with the same PHP what that consists of.
+fn list(tried: Vec<Tried<'_>>) {
+    let mut different: Vec<Tried<'_>> = Vec::new();
+    for one in tried {
+        match different.iter_mut().find(|other| other.inventory == one.inventory) {
+            Some(same) => same.pools.extend(one.pools),
+            None => different.push(one),
+        }
+    }
+    for Tried { pools, inventory, .. } in different {
+        let word = if pools.len() == 1 { "pool" } else { "pools" };
+        for line in inventory {
+            log::notice!("[{word} {}] {line}", pools.join(", "));
+        }
+    }
 }
 
 /// Warns, at the start of a pool, of the extensions that do not bear threads.

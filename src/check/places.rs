@@ -1,7 +1,7 @@
-//! Where an extension is asked for. PHP does not tell.
+//! Where an extension is asked for, and where a setting is made. PHP does not tell.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ftm_config::{Config, PhpValue, Pool};
 
@@ -25,20 +25,29 @@ pub fn origin(
         return Some(format!("[pool {}] [{}:{}] ", pool.name, place.file.display(), place.line));
     }
     let loads = |line: &str| loaded(line).is_some_and(|file| same(file, name));
-    if let Some(define) = engine.defines.iter().map(|define| define.to_string_lossy()).find(|define| loads(define)) {
-        return Some(format!("[-d {define}] "));
-    }
-    ini_files.iter().find_map(|file| {
-        let line = line_of(file, &loads)?;
-        Some(format!("[{}:{line}] ", file.display()))
-    })
+    in_defines(engine, &loads).next().or_else(|| in_files(ini_files, &loads).next())
 }
 
-/// The number of the first such line.
-fn line_of(file: &Path, wanted: &dyn Fn(&str) -> bool) -> Option<usize> {
-    let text = fs::read(file).ok()?;
-    let position = String::from_utf8_lossy(&text).lines().position(wanted)?;
-    Some(position + 1)
+/// The beginning of a line about a php.ini setting: where its value comes from. `None`: from no file that was read.
+pub fn of_setting(name: &str, engine: &EngineSettings, ini_files: &[PathBuf]) -> Option<String> {
+    let sets = |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == name);
+    // The last one counts.
+    in_defines(engine, &sets).last().or_else(|| in_files(ini_files, &sets).last())
+}
+
+fn in_defines(engine: &EngineSettings, wanted: &dyn Fn(&str) -> bool) -> impl Iterator<Item = String> {
+    let defines = engine.defines.iter().map(|define| define.to_string_lossy());
+    defines.filter(|define| wanted(define)).map(|define| format!("[-d {define}] "))
+}
+
+fn in_files(files: &[PathBuf], wanted: &dyn Fn(&str) -> bool) -> impl Iterator<Item = String> {
+    files.iter().flat_map(|file| {
+        let text = fs::read(file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().enumerate().filter(|(_, line)| wanted(line));
+        let places: Vec<_> = lines.map(|(at, _)| format!("[{}:{}] ", file.display(), at + 1)).collect();
+        places
+    })
 }
 
 /// What a line of an ini file loads.

@@ -1,6 +1,6 @@
 //! PHP's start, tried in a forked process.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
@@ -8,14 +8,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ftm_config::{Global, PhpValue, Pool};
+use ftm_config::{Global, PhpSetting, PhpValue, Pool, php_settings};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdout, fork};
 
-use super::{messages, unsafe_warnings};
+use super::{inventory, messages, unsafe_warnings};
 use crate::observe::log;
 use crate::php::{Engine, EngineSettings};
 use crate::pool;
@@ -48,6 +48,10 @@ pub struct Trial {
     pub ini_files: Vec<PathBuf>,
     /// Warnings about extensions that do not bear threads.
     pub unsafe_extensions: Vec<String>,
+    /// Settings with values that threads make dangerous, that the pool itself does not make.
+    pub settings: Vec<(&'static PhpSetting, String)>,
+    /// What PHP consists of.
+    pub inventory: Vec<String>,
 }
 
 impl Trial {
@@ -65,8 +69,14 @@ impl Trial {
             ForkResult::Child => child(global, pool, engine, &output, &mut findings),
             ForkResult::Parent { child } => wait(child, patience)?,
         };
-        let mut trial =
-            Trial { end: End::Late, messages: Vec::new(), ini_files: Vec::new(), unsafe_extensions: Vec::new() };
+        let mut trial = Trial {
+            end: End::Late,
+            messages: Vec::new(),
+            ini_files: Vec::new(),
+            unsafe_extensions: Vec::new(),
+            settings: Vec::new(),
+            inventory: Vec::new(),
+        };
         let text = contents(&mut output)?;
         trial.messages = String::from_utf8_lossy(&text).lines().filter_map(messages::plain).collect();
         match ended {
@@ -88,6 +98,11 @@ impl Trial {
         match tag {
             b'i' => self.ini_files.push(PathBuf::from(OsStr::from_bytes(rest))),
             b'u' => self.unsafe_extensions.push(text()),
+            b'v' => self.settings.extend(text().split_once('=').and_then(|(name, value)| {
+                let setting = php_settings().iter().find(|setting| setting.name == name)?;
+                Some((setting, value.to_string()))
+            })),
+            b'l' => self.inventory.push(text()),
             b'r' => self.end = End::Refused(text()),
             _ => self.end = End::Started,
         }
@@ -131,8 +146,24 @@ fn start(pool: &Pool, engine: &EngineSettings) -> Result<Vec<u8>, String> {
     for warning in unsafe_warnings(&engine) {
         found.extend_from_slice(format!("u{warning}\n").as_bytes());
     }
+    for (name, value) in dangerous_values(pool, &engine) {
+        found.extend_from_slice(&[b"v", name.as_bytes(), b"=", &value, b"\n"].concat());
+    }
+    for line in inventory::lines(&engine) {
+        found.extend_from_slice(format!("l{line}\n").as_bytes());
+    }
     found.extend_from_slice(b"s\n");
     Ok(found)
+}
+
+/// Settings with values that threads make dangerous, but those of the pool, which are known from its configuration.
+fn dangerous_values(pool: &Pool, engine: &Engine) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    php_settings().iter().filter_map(|setting| {
+        let name = CString::new(setting.name).ok()?;
+        let value = engine.ini_string(&name)?;
+        let of_pool = pool.php_values.iter().any(|value| value.name == setting.name);
+        (!of_pool && setting.matters(&value)).then_some((setting.name, value))
+    })
 }
 
 /// Waits for the process to end; `None`: it had to be killed.

@@ -78,6 +78,26 @@ impl Engine {
         unsafe { ffi::ftm_has_extension(name.as_ptr()) }
     }
 
+    /// The modules and Zend extensions that are loaded, with their versions, which may be empty.
+    pub fn extensions(&self) -> Vec<(String, String)> {
+        // SAFETY: the engine is started and this is its thread; the text is NUL-terminated and lives as long as the process.
+        let text = unsafe { CStr::from_ptr(ffi::ftm_extensions()) }.to_string_lossy();
+        let pair = |line: &str| line.split_once('\t').map(|(name, version)| (name.to_string(), version.to_string()));
+        text.lines().filter_map(pair).collect()
+    }
+
+    /// Whether there is a PHP function of this name, in lower case, that is not disabled.
+    pub fn has_function(&self, name: &CStr) -> bool {
+        // SAFETY: the engine is started and this is its thread; `name` is NUL-terminated.
+        unsafe { ffi::ftm_has_function(name.as_ptr()) }
+    }
+
+    /// The PHP functions that are refused on PHP threads, as far as there are any, with commas between.
+    pub fn refused_functions(&self) -> String {
+        // SAFETY: as in extensions().
+        unsafe { CStr::from_ptr(ffi::ftm_refused_functions()) }.to_string_lossy().into_owned()
+    }
+
     /// The ini files that were read, in order.
     pub fn ini_files(&self) -> Vec<PathBuf> {
         // SAFETY: the engine is started.

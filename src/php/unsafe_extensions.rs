@@ -12,8 +12,12 @@ pub struct UnsafeExtension {
     pub why: &'static str,
 }
 
-/// `docs/migrating.md` names the sources.
+/// `docs/thread-safety.md` names the sources.
 const KNOWN: &[UnsafeExtension] = &[
+    UnsafeExtension {
+        name: c"grpc",
+        why: "it is reported to crash where several threads serve requests; grpc-php-rs is offered in its place",
+    },
     UnsafeExtension {
         name: c"imap",
         why: "its C library is not thread-safe, and PHP's manual says not to use it with a thread-safe PHP; \
@@ -23,6 +27,10 @@ const KNOWN: &[UnsafeExtension] = &[
     UnsafeExtension {
         name: c"pcov",
         why: "it crashes where several threads serve requests; collect coverage with the php of the command line",
+    },
+    UnsafeExtension {
+        name: c"snmp",
+        why: "it uses the functions of its C library that are not thread-safe; run snmpget and snmpwalk by proc_open()",
     },
 ];
 

@@ -216,11 +216,10 @@ async fn watch_requests(
     period: Duration,
     most: usize,
 ) {
-    let mut turn = tokio::time::interval(period);
-    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked: Option<Instant> = None;
     loop {
-        turn.tick().await;
+        let pause = watchdog.borrow().pause(period);
+        tokio::time::sleep(pause).await;
         let found = watchdog.borrow_mut().look();
         found.unknown.into_iter().for_each(|thread| orders.ask_call(thread));
         found.stuck.iter().for_each(|(slot, request)| threads.abandon(*slot, request));

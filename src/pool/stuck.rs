@@ -4,13 +4,14 @@
 //! so what they wait for has to end: a socket is shut down, a program that the thread has started is killed.
 
 use std::fs::{self, File};
+use std::io;
+use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::sockopt::SockType;
-use nix::sys::socket::{Shutdown, getsockopt, shutdown};
+use nix::sys::socket::{Shutdown, SockType, getsockopt, shutdown, sockopt};
 use nix::unistd::{Pid, getpid};
 
 use crate::observe::log;
@@ -97,29 +98,44 @@ pub fn end_wait(thread: i32, file: &CallFile, own: RawFd) -> Option<Counted> {
         return None;
     }
     let ended = copies.into_iter().filter_map(|(fd, kind)| match kind {
-        Kind::Socket if shutdown(fd.as_raw_fd(), Shutdown::Both).is_ok() => {
+        Kind::Socket(kind) => end_socket(&fd, kind).then(|| {
             log::notice!("thread {thread} waits for a socket: shut down, to end its request");
-            Some(Counted::KillBySocket)
-        }
-        Kind::Socket => None,
+            Counted::KillBySocket
+        }),
         Kind::Pipe => end_children(thread),
     });
     ended.fold(None, |_, step| Some(step))
 }
 
+/// False: it was not connected.
+fn end_socket(socket: &OwnedFd, kind: SockType) -> bool {
+    // First, because nothing can be sent once it is shut down.
+    let refused = kind == SockType::Datagram && refuse(socket).is_ok();
+    shutdown(socket.as_raw_fd(), Shutdown::Both).is_ok() || refused
+}
+
+/// Lets the next call on a connected socket for datagrams fail, as if nobody listened at its other end. The C library's resolver
+/// does not wait on its sockets, and takes one that was shut down for one on which nothing has arrived.
+fn refuse(socket: &OwnedFd) -> io::Result<()> {
+    let socket = UdpSocket::from(socket.try_clone()?);
+    socket.peer_addr()?;
+    let nobody = UdpSocket::bind((socket.local_addr()?.ip(), 0))?.local_addr()?;
+    socket.connect(nobody)?;
+    socket.send(&[]).map(drop)
+}
+
 /// What can be ended that a thread waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Socket,
+    Socket(SockType),
     Pipe,
 }
 
 /// Only asks what the kernel knows by itself: the main thread must not wait for a file server that is gone.
 fn kind(fd: BorrowedFd<'_>) -> Option<Kind> {
-    if getsockopt(&fd, SockType).is_ok() {
-        Some(Kind::Socket)
-    } else {
-        fcntl(fd, FcntlArg::F_GETPIPE_SZ).ok().map(|_| Kind::Pipe)
+    match getsockopt(&fd, sockopt::SockType) {
+        Ok(kind) => Some(Kind::Socket(kind)),
+        Err(_) => fcntl(fd, FcntlArg::F_GETPIPE_SZ).ok().map(|_| Kind::Pipe),
     }
 }
 

@@ -3,9 +3,10 @@
 //! ```text
 //!  slow ──> the thread writes its own backtrace at its next opcode
 //!             └─ not within a turn: it is inside C code, and is looked at from here, undisturbed
-//!  time is up ──> a fatal error at its next opcode; each further turn also
-//!                   a signal breaks off its system call ── what that waits for is ended (see stuck.rs)
+//!  time is up ──> a fatal error at its next opcode, brought about by a signal; each further turn also
+//!                   what its system call waits for is ended (see stuck.rs)
 //!                     └─ not within force_kill_deadline: its thread is left to itself (see threads.rs)
+//!                   shutdown functions that take longer than a moment: its client is answered from here
 //! ```
 
 use std::collections::HashMap;
@@ -51,11 +52,14 @@ pub struct Found {
 }
 
 impl Limits {
-    /// How often requests are to be looked at; `None`: never.
+    /// How often requests are to be looked at if none is to be ended; `None`: never.
     pub fn period(&self) -> Option<Duration> {
         self.slow.into_iter().chain(self.terminate).min().map(|shortest| (shortest / 3).max(SHORTEST_PERIOD))
     }
 }
+
+/// How long shutdown functions, output callbacks and the like of a script whose time was up may hold up its client's answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// From this turn on, what a thread waits for is ended, because the signal alone did not help.
 const FORCE_AFTER: u32 = 1;
@@ -68,6 +72,8 @@ struct Doomed {
     call: Option<CallFile>,
     told: Duration,
     turns: u32,
+    /// When the error was found to have been raised for the first time.
+    raised: Option<Duration>,
     /// What its end will be counted as; `None`: that has been done.
     step: Option<Counted>,
 }
@@ -102,12 +108,21 @@ pub struct Watchdog {
     /// By slot: requests that have been asked for their backtrace.
     asked: HashMap<usize, Weak<Request>>,
     doomed: HashMap<usize, Doomed>,
+    /// When the next request's time will be up, counted from the last turn.
+    due: Option<Duration>,
 }
 
 impl Watchdog {
     /// Watches the requests of `pool`.
     pub fn new(pool: Arc<PhpPool>, limits: Limits) -> Watchdog {
-        Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new() }
+        Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new(), due: None }
+    }
+
+    /// How long to wait for the next turn, where `period` is usual: until a request's time is up, and not long while some are to
+    /// be ended.
+    pub fn pause(&self, period: Duration) -> Duration {
+        let usual = if self.doomed.is_empty() { period } else { SHORTEST_PERIOD };
+        self.due.map_or(usual, |due| due.clamp(SHORTEST_PERIOD, usual))
     }
 
     /// One turn.
@@ -118,6 +133,7 @@ impl Watchdog {
             doomed.ended().into_iter().for_each(|step| pool.dispatcher.figures().count(step));
             doomed.request.strong_count() > 0
         });
+        self.due = None;
         let mut found = Found::default();
         for slot in pool.dispatcher.slots() {
             // In this order: if the next request has begun in between, its time is short.
@@ -126,8 +142,9 @@ impl Watchdog {
             if state == State::Running {
                 self.look_whether_slow(slot, &request, took);
             }
+            // What a script whose time was up leaves behind, such as shutdown functions, has no more time of its own.
             let answering = state == State::Running && !request.finished();
-            if answering || self.limits.track_finished {
+            if answering || request.killed() || self.limits.track_finished {
                 self.look_whether_over(slot, &request, took, &mut found);
             }
         }
@@ -169,19 +186,34 @@ impl Watchdog {
         let Some(limit) = self.limits.terminate else { return };
         let known = self.doomed.get_mut(&slot.index()).filter(|doomed| doomed.request.as_ptr() == Arc::as_ptr(request));
         let doomed = match known {
-            None if took < limit => return,
+            None if took < limit => {
+                let due = limit - took;
+                self.due = Some(self.due.map_or(due, |known| known.min(due)));
+                return;
+            }
             None => {
                 self.warn(slot, took, "execution timed out", "terminating");
                 let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
                 let step = Some(Counted::KillByError);
-                let doomed =
-                    Doomed { request: Arc::downgrade(request), thread, call: None, told: took, turns: 0, step };
+                let doomed = Doomed {
+                    request: Arc::downgrade(request),
+                    thread,
+                    call: None,
+                    told: took,
+                    turns: 0,
+                    raised: None,
+                    step,
+                };
                 request.kill();
                 self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
             }
-            // The error was raised: shutdown functions and destructors have as long once more.
+            // The error was raised: shutdown functions, output callbacks and the like have as long once more, altogether.
             Some(doomed) if !request.kill_pending() => {
-                if took.saturating_sub(doomed.told) < limit {
+                let raised = *doomed.raised.get_or_insert(took);
+                if took.saturating_sub(raised) >= ANSWER_PATIENCE {
+                    request.give_up("504 Gateway Timeout");
+                }
+                if took.saturating_sub(raised) < limit {
                     return;
                 }
                 (doomed.told, doomed.turns, doomed.step) = (took, 0, Some(Counted::KillByError));

@@ -44,6 +44,8 @@ struct State {
     taken: usize,
     received: u64,
     end: Option<BodyEnd>,
+    /// Its reader waits: waking nobody would be a system call for nothing.
+    awaited: bool,
     /// Nobody reads it any more.
     discarded: bool,
 }
@@ -104,8 +106,15 @@ impl Body {
         if self.length == Some(state.received) {
             state.end = Some(BodyEnd::Complete);
         }
+        self.wake_reader(state);
+    }
+
+    fn wake_reader(&self, state: MutexGuard<'_, State>) {
+        let awaited = state.awaited;
         drop(state);
-        self.arrived.notify_one();
+        if awaited {
+            self.arrived.notify_one();
+        }
     }
 
     /// The STDIN stream has ended.
@@ -118,8 +127,9 @@ impl Body {
 
     /// Ends the body, unless it has ended before.
     pub fn end(&self, end: BodyEnd) {
-        self.lock().end.get_or_insert(end);
-        self.arrived.notify_one();
+        let mut state = self.lock();
+        state.end.get_or_insert(end);
+        self.wake_reader(state);
     }
 
     /// The request is over: what is buffered goes, and what still comes is dropped.
@@ -159,8 +169,10 @@ impl Body {
             } else if since.elapsed() >= STALLED {
                 return (filled, Some(BodyEnd::TimedOut));
             } else {
+                state.awaited = true;
                 state =
                     self.arrived.wait_timeout(state, Duration::from_secs(1)).unwrap_or_else(PoisonError::into_inner).0;
+                state.awaited = false;
             }
         }
         (filled, None)

@@ -72,6 +72,8 @@ pub struct Connection {
     spoken: bool,
     /// The client has ended its sending, and reads on.
     read_closed: bool,
+    /// The client has ended its sending.
+    ended: bool,
     shared: Rc<Connections>,
 }
 
@@ -85,6 +87,7 @@ impl Connection {
             accepted: Instant::now(),
             spoken: false,
             read_closed: false,
+            ended: false,
             shared,
         }
     }
@@ -193,7 +196,10 @@ impl Connection {
         let shared = self.shared.clone();
         let mut buffer = shared.buffer();
         let n = match read_now(&self.wire, &mut buffer) {
-            Ok(0) => return Ok(self.end_of_input()),
+            Ok(0) => {
+                self.ended = true;
+                return Ok(self.end_of_input());
+            }
             Ok(n) => n,
             Err(nix::Error::EAGAIN | nix::Error::EINTR) => {
                 guard.clear_ready();
@@ -397,7 +403,10 @@ impl Connection {
 
     /// The connection is over: whatever is under way has lost its client.
     pub fn hang_up(&mut self) {
-        self.wire.hang_up();
+        // Where both sides have ended, there is nothing left to end.
+        if !self.ended || self.wire.shut_for().is_none() {
+            self.wire.hang_up();
+        }
         for entry in self.entries.drain(..) {
             if let Some(request) = entry.request() {
                 self.shared.abort(request);

@@ -1,4 +1,4 @@
-//! `-t` tries how PHP starts, and says which extensions it cannot load or should not.
+//! `-t` tries how PHP starts, and says which extensions it loads, cannot load or should not, and what acts on all requests.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -25,11 +25,24 @@ fn test(site: &Site, start: &str) -> Output {
     command.env("FTM_START", start).env_remove("PHP_INI_SCAN_DIR").output().expect("run php-ftm")
 }
 
-/// The lines of a log without their times, and help lines; and the exit code.
-fn said(output: &Output) -> (Vec<String>, Option<i32>) {
+/// The lines of a log without their times, and help lines.
+fn lines(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let lines = text.lines().filter(|line| !line.is_empty());
-    (lines.map(|line| line.split_once("] ").map_or(line, |(_, rest)| rest).to_string()).collect(), output.status.code())
+    lines.map(|line| line.split_once("] ").map_or(line, |(_, rest)| rest).to_string()).collect()
+}
+
+/// The lines about what PHP consists of begin with it.
+const LISTED: &str = "NOTICE: [pool";
+
+/// The lines but those about what PHP consists of, and the exit code.
+fn said(output: &Output) -> (Vec<String>, Option<i32>) {
+    (lines(output).into_iter().filter(|line| !line.starts_with(LISTED)).collect(), output.status.code())
+}
+
+/// The lines about what PHP consists of.
+fn listed(output: &Output) -> Vec<String> {
+    lines(output).into_iter().filter(|line| line.starts_with(LISTED)).collect()
 }
 
 fn success(site: &Site) -> String {
@@ -80,6 +93,64 @@ fn extensions_that_do_not_bear_threads_are_named() {
         PoolConfig::new("www").set("php_admin_value[extension]", &extension::build("imap").display().to_string());
     let server = Server::start(&web, ServerConfig::pool(pool));
     eventually("the log names it", || server.log().contains("WARNING: [pool www] the extension imap does not bear"));
+}
+
+#[test]
+fn loaded_extensions_are_listed_once_for_pools_alike() {
+    only_php_ftm!("php-fpm lists none");
+    let pool = "php_admin_value[precision] = 10\n";
+    let site = site(pool, &format!("extension = {}\n", extension::build("imap").display()));
+    let output = test(&site, "");
+    let with: Vec<String> = listed(&output).into_iter().filter(|line| line.contains("] PHP ")).collect();
+    let [line] = &with[..] else { panic!("{with:#?}") };
+    let (start, list) = line.split_once(" with ").expect("a list");
+    let version = start.strip_prefix("NOTICE: [pools www, blog] PHP ").unwrap_or_else(|| panic!("{start}"));
+    assert!(version.starts_with("8."), "{version}");
+    let list: Vec<&str> = list.split(", ").collect();
+    // With a version where it is not PHP's.
+    assert!(list.contains(&"imap 1") && list.contains(&"standard") && list.contains(&"json"), "{list:?}");
+    assert!(list.is_sorted_by_key(|name| name.to_lowercase()), "{list:?}");
+
+    // The second pool has one more.
+    let config = site.dir().join("php-fpm.conf");
+    let text = fs::read_to_string(&config).expect("read");
+    let more = format!("php_admin_value[extension] = {}\n", extension::build("ftmstart").display());
+    fs::write(&config, text + &more).expect("write");
+    let listed = listed(&test(&site, ""));
+    let of = |pool: &str| -> Vec<&String> {
+        listed.iter().filter(|line| line.starts_with(&format!("NOTICE: [pool {pool}] PHP "))).collect()
+    };
+    assert!(!of("www")[0].contains("ftmstart") && of("blog")[0].contains("ftmstart"), "{listed:#?}");
+}
+
+#[test]
+fn functions_that_act_on_all_requests_are_listed() {
+    only_php_ftm!("php-fpm has a process for each request");
+    let ini = format!("disable_functions = posix_setsid\nextension = {}\n", extension::build("gettext").display());
+    let site = site("", &ini);
+    let listed = listed(&test(&site, ""));
+    let about = |what: &str| -> &String {
+        listed.iter().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what} in {listed:#?}"))
+    };
+    assert!(about("pools www, blog] bindtextdomain(), textdomain() ").contains("for all requests"));
+    let refused = about("refused with a warning");
+    assert!(refused.contains("posix_setuid") && !refused.contains("posix_setsid"), "{refused}");
+    assert!(!refused.contains("getmypid") && !refused.contains("posix_kill"), "{refused}");
+}
+
+#[test]
+fn settings_that_threads_make_dangerous_are_named_with_their_place() {
+    only_php_ftm!("php-fpm has no threads");
+    let ini = "memory_limit = 128M\n; comment\nmemory_limit = -1\n";
+    let site_with = site("", ini);
+    let (lines, code) = said(&test(&site_with, ""));
+    let [line, last] = &lines[..] else { panic!("{lines:#?}") };
+    let place = format!("WARNING: [{}:3] 'memory_limit = -1': ", site_with.dir().join("php.ini").display());
+    assert!(line.starts_with(&place), "{line}");
+    assert_eq!((last, code), (&success(&site_with), Some(0)));
+    // A pool's own value counts.
+    let site_without = site("php_value[memory_limit] = 64M\n", ini);
+    assert_eq!(said(&test(&site_without, "")), (vec![success(&site_without)], Some(0)));
 }
 
 #[test]

@@ -172,3 +172,24 @@ fn a_crash_loop_stays_bounded_and_says_so() {
     assert_eq!(server.get("/hello.php").text(), "hello");
     server.stop();
 }
+
+#[test]
+fn a_crash_leaves_no_lock_of_a_session() {
+    let site = site();
+    let saved = site.writable("sessions");
+    site.file(
+        "session.php",
+        "<?php session_id('one'); session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo $_SESSION['n'];",
+    );
+    site.file("crash_in_session.php", "<?php session_id('one'); session_start(); ftm_crash('null');");
+    let pool = pool().set("php_admin_value[session.save_path]", &saved.display().to_string());
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    for n in 1..=3 {
+        assert_eq!(server.get("/session.php").text(), n.to_string());
+        let mut conn = server.connect();
+        conn.send(Call::get(&site, "/crash_in_session.php").encode(1));
+        // php-fpm's client gets none.
+        assert!(conn.read_answer(1).map_or(true, |answer| answer.web().status == 500));
+    }
+    server.stop();
+}

@@ -102,3 +102,21 @@ fn signals_that_a_script_blocks_stay_the_servers() {
     }
     server.stop();
 }
+
+#[test]
+fn programs_that_scripts_leave_do_not_stay_as_zombies() {
+    only_php_ftm!("php-fpm's workers have them until they end");
+    let site = Site::new();
+    site.file("leave.php", "<?php for ($i = 0; $i < 5; $i++) proc_open('exec true', [], $pipes);");
+    site.file("hello.php", "<?php echo 'hello';");
+    let server = server(&site);
+    for _ in 0..10 {
+        server.get("/leave.php");
+    }
+    // A thread lets go of them after its next request.
+    eventually("none is left", || {
+        server.meet(4);
+        server.workers().into_iter().all(|pid| proc::children(pid).is_empty())
+    });
+    server.stop();
+}

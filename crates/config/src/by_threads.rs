@@ -42,7 +42,7 @@ impl Config {
         let is_php = |id| matches!(id, Pool::PhpValue | Pool::PhpFlag | Pool::PhpAdminValue | Pool::PhpAdminFlag);
         php_settings().iter().filter_map(move |setting| {
             let named = |key: &[u8]| key == setting.name.as_bytes();
-            let item = items().find(|item| is_php(item.id) && named(&item.key) && (setting.matters)(&item.value))?;
+            let item = items().find(|item| is_php(item.id) && named(&item.key) && setting.matters(&item.value))?;
             let name = format!("{}[{}]", item.id.directive().name, setting.name);
             Some(self.warning(&name, &item.value, setting.threads, &item.name_span))
         })

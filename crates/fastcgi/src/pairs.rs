@@ -36,6 +36,15 @@ impl Pairs {
     pub(crate) fn feed(&mut self, mut input: &[u8], limit: usize) -> Result<(), TooLarge> {
         self.params.reserve(input.len());
         while let Some((&first, rest)) = input.split_first() {
+            if let (Stage::Lengths { have: 0, .. }, Some((name, value, rest))) = (&self.stage, whole(input)) {
+                let taken = input.len() - rest.len();
+                if self.consumed + taken <= limit {
+                    self.params.add(name, value);
+                    self.consumed += taken;
+                    input = rest;
+                    continue;
+                }
+            }
             match &mut self.stage {
                 Stage::Lengths { bytes, have } => {
                     bytes[*have] = first;
@@ -80,6 +89,15 @@ impl Pairs {
     pub(crate) fn finish(self) -> Option<Params> {
         matches!(self.stage, Stage::Lengths { have: 0, .. }).then_some(self.params)
     }
+}
+
+/// Name and value of a pair that lies in the input whole, as nearly all do, and what follows it.
+fn whole(input: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (name, rest) = length(input)?;
+    let (value, rest) = length(rest)?;
+    let (name, rest) = rest.split_at_checked(name as usize)?;
+    let (value, rest) = rest.split_at_checked(value as usize)?;
+    Some((name, value, rest))
 }
 
 /// The lengths of name and value, once all their bytes are there: each is one byte, or four with the highest bit set.

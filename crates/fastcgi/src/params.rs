@@ -36,6 +36,8 @@ pub struct Pair {
 pub struct Params {
     buffer: Vec<u8>,
     pairs: Vec<Pair>,
+    /// The [`mark`] of each name that has come.
+    marks: u128,
     /// There once more than [`LINEAR`] pairs have come.
     index: Option<Box<Index>>,
 }
@@ -111,10 +113,14 @@ impl Params {
     }
 
     fn position(&self, name: &[u8]) -> Option<usize> {
-        let is_it = |at: usize| self.bytes(self.pairs[at].name) == name;
+        if self.marks & mark(name) == 0 {
+            return None;
+        }
+        // Most names differ in length, which takes no look at the buffer.
+        let is_it = |pair: &Pair| pair.name.len as usize == name.len() && self.bytes(pair.name) == name;
         match &self.index {
-            Some(index) => index.find(index.hash(name), is_it),
-            None => (0..self.pairs.len()).find(|&at| is_it(at)),
+            Some(index) => index.find(index.hash(name), |at| is_it(&self.pairs[at])),
+            None => self.pairs.iter().position(is_it),
         }
     }
 
@@ -129,6 +135,7 @@ impl Params {
         if self.pairs.is_empty() {
             self.pairs.reserve(LINEAR / 2);
         }
+        self.marks |= mark(self.bytes(pair.name));
         self.pairs.push(pair);
         if self.pairs.len() <= LINEAR {
             return;
@@ -143,6 +150,13 @@ impl Params {
             index.insert(index.hash(name), at);
         }
     }
+}
+
+/// One of 128 bits that tells most names that have not come from those that have, from the name's length and ends.
+fn mark(name: &[u8]) -> u128 {
+    let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return 1 };
+    let middle = name[name.len() / 2];
+    1 << ((name.len() ^ usize::from(first) << 1 ^ usize::from(middle) << 3 ^ usize::from(last) << 5) % 128)
 }
 
 /// What the decoder of a PARAMS stream needs to write names and values into the buffer as they arrive.
@@ -167,6 +181,12 @@ impl Params {
         let len = self.end() - start;
         self.buffer.push(0);
         Span { offset: start, len }
+    }
+
+    /// Adds a pair that is there whole, or gives its value to the earlier pair of the same name.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
+        let pair = Pair { name: self.append(name), value: self.append(value) };
+        self.commit(pair);
     }
 
     /// Adds the pair just written, or gives its value to the earlier pair of the same name.

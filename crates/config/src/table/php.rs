@@ -10,10 +10,31 @@ pub struct PhpSetting {
     /// What happens.
     pub threads: &'static str,
     /// Whether a value matters.
-    pub(crate) matters: fn(&[u8]) -> bool,
+    matters: fn(&[u8]) -> bool,
+}
+
+impl PhpSetting {
+    /// Whether this value matters. As php.ini would have it, or as PHP keeps it.
+    pub fn matters(&self, value: &[u8]) -> bool {
+        (self.matters)(value)
+    }
 }
 
 const SETTINGS: &[PhpSetting] = &[
+    PhpSetting {
+        name: "ffi.enable",
+        value: "on",
+        threads: "Scripts can call every function of C, also those that act on the process of all requests of \
+                  the pool, and a wrong call ends them all. Leave it at preload.",
+        matters: is_on,
+    },
+    PhpSetting {
+        name: "imagick.set_single_thread",
+        value: "off",
+        threads: "ImageMagick's own threads (OpenMP) collide with those of the server: requests hang or the pool \
+                  crashes. Leave it on.",
+        matters: is_off,
+    },
     PhpSetting {
         name: "memory_limit",
         value: "-1",
@@ -43,4 +64,8 @@ fn is_unlimited(value: &[u8]) -> bool {
 fn is_on(value: &[u8]) -> bool {
     let word = [&b"on"[..], b"yes", b"true"].iter().any(|word| value.eq_ignore_ascii_case(word));
     word || value.iter().find(|b| **b != b'0').is_some_and(u8::is_ascii_digit)
+}
+
+fn is_off(value: &[u8]) -> bool {
+    !is_on(value)
 }

@@ -1,0 +1,1 @@
+"""What scripts/bench runs: php-ftm and php-fpm by turns under the same load, and what came of it."""

@@ -1,0 +1,51 @@
+"""What clients beside it cost the load: kept connections that are idle, readers and uploaders that are slow."""
+
+import resource
+import sys
+from contextlib import nullcontext
+
+from . import crowd, fastcgi, load, samples, subjects as servers
+from .stack import Stack
+from .turns import in_turns
+
+CONCURRENCY, IDLE, SLOW = 16, 5000, 200
+# Of the same server in the same round.
+KEPT = "requests/s beside / alone"
+
+
+def run(name, options, subjects, site, machine, found):
+    needed = IDLE * 2
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+    if name == "idle":
+        # A kept connection holds a process of php-fpm: it would take 5,000 of them.
+        subjects = {servers.FTM: subjects[servers.FTM]}
+    # php-fpm needs a process for each slow client.
+    workers = CONCURRENCY + (SLOW if name == "slow" else 0)
+    pool = {"pm": "static", "pm.max_children": workers}
+
+    def start(subject):
+        return Stack(subject, site, pool, keep=True, keepalive=workers, buffering=name != "slow")
+
+    def clients(stack):
+        if name == "idle":
+            message = fastcgi.request(site / "hello.php", keep=True)
+            return [crowd.idle(stack.socket, message)] * IDLE
+        reader, uploader = (make(stack.port, "/slow.php") for make in (crowd.slow_reader, crowd.slow_uploader))
+        return [reader, uploader] * (SLOW // 2)
+
+    def one_round(number, server, stack):
+        rates = {}
+        for mode in ("alone", "beside") if number % 2 else ("beside", "alone"):
+            cell = samples.Cell(name, mode, CONCURRENCY)
+            with crowd.Crowd(clients(stack)) if mode == "beside" else nullcontext():
+                with machine.watch(cell, number, stack):
+                    outcome = load.wrk(stack.url("/hello.php"), options.seconds, CONCURRENCY)
+            rates[mode] = outcome.per_second
+            found.put(cell, number, server, samples.RATE, outcome.per_second)
+            found.put(cell, number, server, samples.P99, outcome.p99_us)
+        found.put(samples.Cell(name), number, server, KEPT, rates["beside"] / rates["alone"])
+        print(f"{name} round {number}: {server:12}{rates['beside'] / rates['alone']:9.3f}", file=sys.stderr)
+
+    in_turns(subjects, options.rounds, start, one_round, lambda stack: load.wrk(stack.url("/hello.php"), 1, CONCURRENCY))

@@ -1,0 +1,63 @@
+/*
+ * The current directory. That of thread-safe PHP is a name that the thread keeps; C libraries take the real one for relative
+ * file names, and find the script's there in a process of its own. So the real one follows, which is the thread's own as well.
+ */
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE
+#endif
+#include "internal.h"
+
+#include <unistd.h>
+
+static TSRM_TLS char *home; /* where the thread is between requests; NULL: the directory is that of all threads */
+
+zif_handler ftm_php_chdir;
+
+void ftm_directory_own(void)
+{
+	home = getcwd(NULL, 0);
+}
+
+void ftm_directory_end(void)
+{
+	free(home);
+	home = NULL;
+}
+
+static void go(const char *path)
+{
+	if (home && path) {
+		/* PHP's own chdir() has told what is wrong, if anything is. */
+		php_ignore_value(chdir(path));
+	}
+}
+
+void ftm_directory_of_script(const char *script)
+{
+	const char *slash = strrchr(script, '/');
+
+	if (slash) {
+		char *path = estrndup(script, slash == script ? 1 : (size_t) (slash - script));
+		go(path);
+		efree(path);
+	}
+}
+
+void ftm_directory_follow(void)
+{
+	go(CWDG(cwd).cwd);
+}
+
+void ftm_directory_back(void)
+{
+	go(home);
+}
+
+/* chdir() of scripts. */
+void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS)
+{
+	ftm_php_chdir(INTERNAL_FUNCTION_PARAM_PASSTHRU);
+	if (Z_TYPE_P(return_value) == IS_TRUE) {
+		ftm_directory_follow();
+	}
+}

@@ -1,0 +1,49 @@
+/*
+ * Calls that PHP repeats when a signal breaks them off: flock() for a session's lock, semop() in sem_acquire(), nanosleep() in
+ * time_sleep_until(). Once the request's time is up (request_terminate_timeout), they fail with an error that PHP does not repeat
+ * them on; the request ends at its next opcode. These definitions take the place of the C library's for PHP and its extensions.
+ */
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE
+#endif
+#include "internal.h"
+
+#include <sys/file.h>
+#include <sys/sem.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+bool ftm_time_is_up(void)
+{
+	return ftm_php_thread && FTM_REQUEST() && ftm_rs_kill_pending(FTM_REQUEST());
+}
+
+static int result_of(long result, int error)
+{
+	if (result == -1 && errno == EINTR && ftm_time_is_up()) {
+		errno = error;
+	}
+	return (int) result;
+}
+
+int flock(int fd, int operation)
+{
+	return result_of(syscall(SYS_flock, fd, operation), EDEADLK);
+}
+
+int semop(int id, struct sembuf *operations, size_t count)
+{
+	return result_of(semtimedop(id, operations, count, NULL), EIDRM);
+}
+
+int nanosleep(const struct timespec *time, struct timespec *rest)
+{
+	const int error = clock_nanosleep(CLOCK_REALTIME, 0, time, rest);
+
+	if (error == 0) {
+		return 0;
+	}
+	errno = error;
+	return result_of(-1, ECANCELED);
+}
