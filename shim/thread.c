@@ -140,6 +140,10 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_timer_free();
 	if (sound) {
 		ftm_functions_leave();
+	} else {
+		/* Texts in the request's memory, which goes as a whole: PHP has not come to let go of them. */
+		PG(last_error_message) = NULL;
+		PG(last_error_file) = NULL;
 	}
 	ts_free_thread();
 	ftm_environment_reset();
