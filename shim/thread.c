@@ -112,8 +112,6 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_functions_take_over();
 	SG(server_context) = NULL;
 	ftm_lock_admin_entries();
-	ftm_opcache_hook();
-	ftm_own_process();
 	ftm_rs_thread_booted(slot, &EG(vm_interrupt), &EG(current_execute_data));
 
 	zend_first_try {
@@ -146,8 +144,8 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 		PG(last_error_file) = NULL;
 	}
 	ts_free_thread();
-	ftm_environment_reset();
-	ftm_locale_end();
+	ftm_request_state_reset();
+	ftm_gettext_end();
 	ftm_directory_end();
 	ftm_php_thread = false;
 	return end;

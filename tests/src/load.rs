@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::fcgi::{Answer, Call, Conn};
 use crate::net::Address;
@@ -36,15 +36,33 @@ pub struct Outcome {
 impl Load {
     /// Starts `clients` clients that connect for each request; `right` tells whether an answer is as it should be.
     pub fn start(clients: usize, address: &Address, call: &Call, right: fn(&Answer) -> bool) -> Self {
-        Self::start_with(clients, address, call, right, false)
+        Self::start_with(clients, address, call, right, false, Duration::ZERO)
+    }
+
+    /// As [`Load::start`], but each client begins a request once in `every`, if it is done with the one before.
+    pub fn start_every(
+        every: Duration,
+        clients: usize,
+        address: &Address,
+        call: &Call,
+        right: fn(&Answer) -> bool,
+    ) -> Self {
+        Self::start_with(clients, address, call, right, false, every)
     }
 
     /// As [`Load::start`], but each client keeps its connection, if the server does.
     pub fn start_kept(clients: usize, address: &Address, call: &Call, right: fn(&Answer) -> bool) -> Self {
-        Self::start_with(clients, address, call, right, true)
+        Self::start_with(clients, address, call, right, true, Duration::ZERO)
     }
 
-    fn start_with(clients: usize, address: &Address, call: &Call, right: fn(&Answer) -> bool, keep: bool) -> Self {
+    fn start_with(
+        clients: usize,
+        address: &Address,
+        call: &Call,
+        right: fn(&Answer) -> bool,
+        keep: bool,
+        every: Duration,
+    ) -> Self {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             answered: AtomicUsize::new(0),
@@ -53,7 +71,7 @@ impl Load {
         });
         let client = |_| {
             let (shared, address, call) = (shared.clone(), address.clone(), call.clone());
-            std::thread::spawn(move || shared.run(&address, &call, right, keep))
+            std::thread::spawn(move || shared.run(&address, &call, right, keep, every))
         };
         let clients = (0..clients).map(client).collect();
         Self { shared, clients }
@@ -84,9 +102,12 @@ impl Load {
 }
 
 impl Shared {
-    fn run(&self, address: &Address, call: &Call, right: fn(&Answer) -> bool, keep: bool) {
+    fn run(&self, address: &Address, call: &Call, right: fn(&Answer) -> bool, keep: bool, every: Duration) {
         let mut kept = None;
+        let mut next = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            next = (next + every).max(Instant::now());
             let mut conn = match kept.take().map_or_else(|| address.connect(), Ok) {
                 Ok(stream) => Conn { stream },
                 Err(e) => {

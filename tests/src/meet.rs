@@ -14,6 +14,17 @@ impl Server {
     /// others. Afterwards all of at least `n` workers are known to be there and to serve.
     #[track_caller]
     pub fn meet(&self, n: usize) {
+        let answers = self.answers_of_meeting(n);
+        assert!(answers.iter().all(|answer| answer == "met"), "{answers:?}");
+    }
+
+    /// Whether [`Server::meet`] succeeds.
+    pub fn meets(&self, n: usize) -> bool {
+        self.answers_of_meeting(n).iter().all(|answer| answer == "met")
+    }
+
+    #[track_caller]
+    fn answers_of_meeting(&self, n: usize) -> Vec<String> {
         let site = self.site();
         let dir = site.unique("meet");
         site.file("meet.php", format!("{PHP_WAIT_FOR}{SCRIPT}"));
@@ -22,8 +33,7 @@ impl Server {
             let uri = format!("/meet.php?n={n}&i={i}&dir={}", dir.display());
             conn.send(Call::get(site, &uri).encode(1));
         }
-        for conn in &mut conns {
-            assert_eq!(conn.answer(1).text(), "met");
-        }
+        let answer = |mut conn: Conn| conn.read_answer(1).map_or_else(|e| e.to_string(), |answer| answer.text());
+        conns.into_iter().map(answer).collect()
     }
 }
