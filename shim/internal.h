@@ -104,6 +104,11 @@ void ftm_gettext_end(void);
 /* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
 void ftm_fault_name(uint64_t id);
 
+/* The calling thread uses the functions of one that has ended, where PHP makes copies for each. Right after ts_resource(). */
+void ftm_functions_take_over(void);
+/* Right before ts_free_thread(). Not where a request has left functions of its own, or disabled some of PHP's. */
+void ftm_functions_leave(void);
+
 /* The current directory of a PHP thread that shares it with no other: remembered, followed and left with each request. */
 void ftm_directory_own(void);
 void ftm_directory_of_script(const char *script);

@@ -109,6 +109,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 {
 	/* volatile: it is read after a longjmp */
 	volatile ftm_thread_end end = FTM_THREAD_RETIRED;
+	volatile bool sound = true;
 
 	ftm_fault_name(id);
 	/* umask and the current directory become the thread's own. It needs no privilege, but a sandbox may forbid it. */
@@ -123,6 +124,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_php_thread = true;
 	ts_resource(0);
 	ZEND_TSRMLS_CACHE_UPDATE();
+	ftm_functions_take_over();
 	SG(server_context) = NULL;
 	FTM_G(realpath_cache_limit) = CWDG(realpath_cache_size_limit);
 	ftm_lock_admin_entries();
@@ -131,7 +133,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	zend_first_try {
 		const ftm_request *request;
 		while ((request = ftm_rs_next_request(slot))) {
-			bool sound = ftm_run_request(slot, request);
+			sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
 			reap_programs();
 			if (own_umask) {
@@ -144,12 +146,20 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 			}
 		}
 	} zend_catch {
+		sound = false;
 		end = FTM_THREAD_BROKEN;
 	} zend_end_try();
 
 	ftm_rs_thread_leaving(slot);
 	close_persistent();
 	ftm_timer_free();
+	if (sound) {
+		ftm_functions_leave();
+	} else {
+		/* Texts in the request's memory, which goes as a whole: PHP has not come to let go of them. */
+		PG(last_error_message) = NULL;
+		PG(last_error_file) = NULL;
+	}
 	ts_free_thread();
 	ftm_request_state_reset();
 	ftm_gettext_end();

@@ -59,7 +59,7 @@ pub fn upload(world: &World, address: &Address, rng: &mut Rng) -> Outcome {
     let call = Call::post(&world.site, "/upload.php", "multipart/form-data; boundary=soak", body);
     let mut conn = connect(address)?;
     conn.stream.write_all(&call.encode_head(1)).map_err(broken)?;
-    for piece in call.body.chunks(1 + rng.below(1_000_000)) {
+    for piece in call.body.chunks(100_000 + rng.below(1_000_000)) {
         conn.stream.write_all(&records(kind::STDIN, 1, piece, 1 + rng.below(60_000))).map_err(broken)?;
         std::thread::sleep(Duration::from_millis(rng.below(10) as u64));
     }

@@ -31,7 +31,7 @@ pub struct Sample {
 
 impl Sample {
     /// The line above the samples.
-    pub const HEAD: &str = "  time  requests  failed  lost |  process  RSS KiB  PSS KiB | processes  threads  fds";
+    pub const HEAD: &str = "  time  requests  failed |  process  RSS KiB  PSS KiB | processes  threads  fds";
 
     /// Looks at the server, once it has settled.
     pub fn take(server: &Server, at: Duration, steady: bool, counts: Counts) -> Self {
@@ -46,12 +46,11 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:3}:{:02}  {:8}  {:6}  {:4} | {:8} {:8} {:8} | {:9} {:8} {:4}{} {}",
+            "{:3}:{:02}  {:8}  {:6} | {:8} {:8} {:8} | {:9} {:8} {:4}{} {}",
             self.at.as_secs() / 60,
             self.at.as_secs() % 60,
             self.counts.all(),
             self.counts.failed(),
-            self.counts.lost_to_crashes,
             self.process,
             self.rss / 1024,
             self.pss / 1024,

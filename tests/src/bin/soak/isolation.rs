@@ -94,13 +94,13 @@ pub fn isolation(world: &World, address: &Address, rng: &mut Rng) -> Outcome {
     let text = String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.error_text();
     let seen = secrets(&text);
     if seen.iter().any(|&one| one != secret) {
-        return Err(Failure::Wrong(format!("{secret} has seen {seen:?}")));
+        return Err(Failure(format!("{secret} has seen {seen:?}")));
     }
     let right = if fatal { seen.contains(&secret[..]) && !text.contains("WRONG") } else { text.contains("\nalone") };
     if right {
         return Ok(());
     }
-    Err(Failure::Wrong(match text.split_once("WRONG ") {
+    Err(Failure(match text.split_once("WRONG ") {
         Some((_, what)) => what.to_owned(),
         None => return Err(wrong(if fatal { "fatal" } else { "no end" }, &answer)),
     }))

@@ -65,8 +65,6 @@ const GROUPS: &[Group] = &[
 pub struct Counts {
     /// By kind: done, and failed.
     pub kinds: BTreeMap<&'static str, (u64, u64)>,
-    /// Requests that a crash beside them has cost.
-    pub lost_to_crashes: u64,
     /// The first failures.
     pub failures: Vec<String>,
 }
@@ -102,16 +100,9 @@ impl Mix {
     /// Lets all of them leave.
     pub fn end(self) -> Counts {
         self.world.pause.end();
-        let mut counts = self.counts();
-        for client in self.clients {
-            if client.join().is_err() {
-                counts.failures.push("a client panicked: see above".to_owned());
-            }
-        }
-        let kept = counts.failures.split_off(0);
-        counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        counts.failures.extend(kept.into_iter().filter(|failure| failure.starts_with("a client")));
-        counts
+        self.clients.into_iter().for_each(|client| client.join().expect("what a request panics with is caught"));
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *counts)
     }
 }
 
@@ -123,11 +114,9 @@ impl Group {
             let mut at = rng.below(parts);
             let chosen = kinds.iter().find(|(part, ..)| at.checked_sub(*part).map(|rest| at = rest).is_none());
             let &(_, name, kind) = chosen.expect("below the sum");
-            let before = world.crashes();
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| kind(world, address, &mut rng)));
-            let outcome = outcome.unwrap_or_else(|_| Err(Failure::Wrong("panicked: see above".to_owned())));
-            let crashed = self.rough && (before.0 > before.1 || world.crashes().0 > before.0);
-            counts.lock().unwrap_or_else(PoisonError::into_inner).add(name, outcome, crashed);
+            let outcome = outcome.unwrap_or_else(|_| Err(Failure("panicked: see above".to_owned())));
+            counts.lock().unwrap_or_else(PoisonError::into_inner).add(name, outcome);
             world.pause.done();
             self.rest(world, &mut rng);
         }
@@ -144,16 +133,11 @@ impl Group {
 }
 
 impl Counts {
-    /// `crashed`: there was a crash beside it.
-    fn add(&mut self, name: &'static str, outcome: Outcome, crashed: bool) {
+    fn add(&mut self, name: &'static str, outcome: Outcome) {
         let (done, failed) = self.kinds.entry(name).or_default();
         match outcome {
             Ok(()) => *done += 1,
-            Err(Failure::Broken(_)) if crashed => {
-                *done += 1;
-                self.lost_to_crashes += 1;
-            }
-            Err(Failure::Broken(what) | Failure::Wrong(what)) => {
+            Err(Failure(what)) => {
                 *failed += 1;
                 if *failed <= TOLD {
                     println!("FAILED {name}: {what}");

@@ -86,10 +86,7 @@ pub fn stuck(world: &World, address: &Address, rng: &mut Rng) -> Outcome {
         0 => "search",
         _ => SCRIPTS[rng.below(SCRIPTS.len())].0,
     };
-    let named = |failure| match failure {
-        Failure::Broken(what) => Failure::Broken(format!("{name}: {what}")),
-        Failure::Wrong(what) => Failure::Wrong(format!("{name}: {what}")),
-    };
+    let named = |Failure(what)| Failure(format!("{name}: {what}"));
     let answer = ask(address, &Call::get(&world.site, &format!("/stuck_{name}.php"))).map_err(named)?;
     if answer.app_status == 0 {
         return Err(wrong(name, &answer));

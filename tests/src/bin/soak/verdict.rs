@@ -1,7 +1,6 @@
 //! Whether it went well.
 
 use crate::arguments::Arguments;
-use crate::crash::LOST_BESIDE_A_CRASH;
 use crate::figures::Sample;
 use crate::mix::Counts;
 
@@ -25,11 +24,6 @@ pub fn pronounce(arguments: &Arguments, samples: &[Sample], outcome: &Counts, lo
         fine &= right;
     };
     check(outcome.failed() == 0 && outcome.failures.is_empty(), format!("{} failures", outcome.failed()));
-    let crashes = outcome.kinds.get("crash").map_or(0, |(done, failed)| done + failed);
-    check(
-        outcome.lost_to_crashes <= crashes * LOST_BESIDE_A_CRASH,
-        format!("{} lost beside {crashes} crashes, at most {LOST_BESIDE_A_CRASH} each", outcome.lost_to_crashes),
-    );
     let lines: Vec<&str> = log.lines().filter(|line| bad(line)).take(5).collect();
     check(lines.is_empty(), format!("the log is clean {lines:#?}"));
     let steady: Vec<&Sample> = samples.iter().filter(|sample| sample.steady).collect();

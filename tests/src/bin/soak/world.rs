@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ftm_tests::fcgi::{Answer, Call, Conn, REQUEST_COMPLETE};
 use ftm_tests::{Address, PoolConfig, Server, ServerConfig, Site, extension};
@@ -11,19 +10,14 @@ use crate::pause::Pause;
 use crate::{cached, clients, crash, isolation, session, stuck};
 
 /// `request_terminate_timeout`, in seconds. Enough for what is not stuck, on a busy machine.
-pub const TERMINATE: u64 = 3;
+pub const TERMINATE: u64 = 5;
 
 /// PHP threads of each pool.
 pub const THREADS: usize = 12;
 
 /// What is not as it should be.
 #[derive(Debug)]
-pub enum Failure {
-    /// The connection ended before the answer did.
-    Broken(String),
-    /// Anything else.
-    Wrong(String),
-}
+pub struct Failure(pub String);
 
 /// Shorthand of what a kind of request returns.
 pub type Outcome = Result<(), Failure>;
@@ -31,7 +25,7 @@ pub type Outcome = Result<(), Failure>;
 /// A failure with what came instead.
 pub fn wrong(what: &str, answer: &Answer) -> Failure {
     let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(600)]).into_owned();
-    Failure::Wrong(format!("{what}: {} {:?} {:?}", answer.app_status, text(&answer.stdout), text(&answer.stderr)))
+    Failure(format!("{what}: {} {:?} {:?}", answer.app_status, text(&answer.stdout), text(&answer.stderr)))
 }
 
 /// What a client needs to know.
@@ -43,8 +37,6 @@ pub struct World {
     pub rough: Address,
     /// A directory that scripts may write to.
     pub dir: PathBuf,
-    /// Crashes that have begun, and those that are over.
-    pub crashes: [AtomicU64; 2],
 }
 
 /// The pools.
@@ -92,21 +84,14 @@ impl World {
             sound: server.address_of("sound").clone(),
             rough: server.address_of("rough").clone(),
             dir: site.writable("dir"),
-            crashes: [AtomicU64::new(0), AtomicU64::new(0)],
         }
-    }
-
-    /// How many crashes have begun, and are over.
-    pub fn crashes(&self) -> (u64, u64) {
-        let [begun, over] = &self.crashes;
-        (begun.load(Ordering::SeqCst), over.load(Ordering::SeqCst))
     }
 }
 
 /// A new connection.
 pub fn connect(address: &Address) -> Result<Conn, Failure> {
     // A refusal is never right: the master keeps the sockets.
-    address.connect().map(|stream| Conn { stream }).map_err(|e| Failure::Wrong(format!("connect: {e}")))
+    address.connect().map(|stream| Conn { stream }).map_err(|e| Failure(format!("connect: {e}")))
 }
 
 /// Sends a request and reads its answer, which must be whole.
@@ -124,12 +109,7 @@ pub fn ask_on(conn: &mut Conn, id: u16, call: &Call) -> Result<Answer, Failure> 
     Ok(answer)
 }
 
-/// What reading or writing has failed with.
+/// What reading or writing has failed with: the connection ends before the answer, or none comes.
 pub fn broken(error: std::io::Error) -> Failure {
-    match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::InvalidData => {
-            Failure::Wrong(format!("no answer: {error}"))
-        }
-        _ => Failure::Broken(error.to_string()),
-    }
+    Failure(format!("no whole answer: {error}"))
 }
