@@ -4,7 +4,7 @@
  * run; the copy goes with the request. The definitions here take the place of the C library's for PHP and its extensions;
  * other threads get the library's. What the library itself looks up (TZ, LANGUAGE, …) is the process's.
  *
- * Programs that a request starts get its environment: by fork(), by posix_spawn(), by popen() (see popen.c).
+ * Programs that a request starts get its environment: by fork(), by posix_spawn() (see spawn.c), by popen() (see popen.c).
  */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
@@ -13,7 +13,6 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -28,11 +27,18 @@ static TSRM_TLS variable *variables;
 static TSRM_TLS char **texts;
 static TSRM_TLS size_t count, room;
 
-#define OF_PROCESS(type, name, parameters) \
-	static type (*of_process) parameters; \
-	if (!of_process) { \
-		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
-	}
+/* Texts that are not in it any more. With the C library, what getenv() has returned outlives a setenv(), and extensions count on
+ * it: they put back later what they found. Kept until the request's end, or until there are too many bytes of younger ones. */
+#define SUPERSEDED_MAX (256 * 1024)
+
+typedef struct superseded {
+	char *text;
+	size_t size;
+	struct superseded *younger;
+} superseded;
+
+static TSRM_TLS superseded *oldest, *youngest;
+static TSRM_TLS size_t superseded_size;
 
 char **ftm_environment(void)
 {
@@ -85,11 +91,39 @@ static bool own_environment(void)
 	return true;
 }
 
+static void free_oldest(void)
+{
+	superseded *entry = oldest;
+
+	oldest = entry->younger;
+	superseded_size -= entry->size;
+	free(entry->text);
+	free(entry);
+}
+
+/* The variable is to get another text, or to go. */
+static void supersede(const variable *former)
+{
+	if (!former->own) {
+		return;
+	}
+	superseded *entry = malloc(sizeof(*entry));
+	if (!entry) {
+		free(former->text);
+		return;
+	}
+	*entry = (superseded) {former->text, sizeof(*entry) + strlen(former->text), NULL};
+	*(oldest ? &youngest->younger : &oldest) = entry;
+	youngest = entry;
+	superseded_size += entry->size;
+	while (superseded_size > SUPERSEDED_MAX && oldest != youngest) {
+		free_oldest();
+	}
+}
+
 static void drop(size_t at)
 {
-	if (variables[at].own) {
-		free(variables[at].text);
-	}
+	supersede(&variables[at]);
 	count--;
 	memmove(variables + at, variables + at + 1, (count - at) * sizeof(*variables));
 	memmove(texts + at, texts + at + 1, (count + 1 - at) * sizeof(*texts));
@@ -124,8 +158,8 @@ static int put(char *text)
 	if (at == count) {
 		count++;
 		texts[count] = NULL;
-	} else if (variables[at].own) {
-		free(variables[at].text);
+	} else {
+		supersede(&variables[at]);
 	}
 	variables[at] = (variable) {text, true};
 	texts[at] = text;
@@ -144,6 +178,7 @@ char *getenv(const char *name)
 	return NULL;
 }
 
+/* For libraries that trust the environment only where the process has no more rights than who started it. */
 char *secure_getenv(const char *name)
 {
 	return getauxval(AT_SECURE) ? NULL : getenv(name);
@@ -199,33 +234,6 @@ int clearenv(void)
 	return of_process();
 }
 
-/* Nothing runs in the program's process before the program that could do this there. A descriptor that another thread opens
- * right now may be missed. */
-static void before_program(void)
-{
-	if (ftm_php_thread) {
-		ftm_close_on_exec();
-	}
-}
-
-int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-	char *const *argv, char *const *env)
-{
-	OF_PROCESS(int, "posix_spawn",
-		(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *, char *const *));
-	before_program();
-	return of_process(pid, path, actions, attributes, argv, env == environ ? ftm_environment() : env);
-}
-
-int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-	char *const *argv, char *const *env)
-{
-	OF_PROCESS(int, "posix_spawnp",
-		(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *, char *const *));
-	before_program();
-	return of_process(pid, file, actions, attributes, argv, env == environ ? ftm_environment() : env);
-}
-
 /* In the child of a fork(): it is the only thread there. */
 static void in_child(void)
 {
@@ -240,7 +248,12 @@ void ftm_environment_startup(void)
 void ftm_environment_reset(void)
 {
 	while (count > 0) {
-		drop(count - 1);
+		if (variables[--count].own) {
+			free(variables[count].text);
+		}
+	}
+	while (oldest) {
+		free_oldest();
 	}
 	free(variables);
 	free(texts);

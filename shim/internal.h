@@ -69,6 +69,13 @@ void ftm_lock_admin_entries(void);
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
 
+/* The C library's function of a name that is defined here, as `of_process`. */
+#define OF_PROCESS(type, name, parameters) \
+	static type (*of_process) parameters; \
+	if (!of_process) { \
+		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
+	}
+
 /* The environment of the calling thread's request, or that of the process. */
 char **ftm_environment(void);
 
@@ -79,11 +86,19 @@ extern TSRM_TLS bool ftm_php_thread;
 void ftm_environment_startup(void);
 void ftm_environment_reset(void);
 
-/* Marks all descriptors of the process but its standard streams as not to be inherited by programs. */
-void ftm_close_on_exec(void);
+/* fcntl()'s F_SETLK, F_SETLKW and F_GETLK on a PHP thread. */
+struct flock;
+int ftm_record_lock(int fd, int command, struct flock *lock);
+void ftm_record_locks_startup(void);
 
-/* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
-void ftm_locale_end(void);
+/* Before the descriptor is closed, on any thread. */
+void ftm_record_locks_close(int fd);
+
+/* Programs that a PHP thread starts inherit what they are meant to. */
+void ftm_inherited_startup(void);
+
+/* textdomain() of a PHP thread is its own, and goes with the thread. */
+void ftm_gettext_end(void);
 
 /* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
 void ftm_fault_name(uint64_t id);
@@ -97,10 +112,24 @@ void ftm_directory_end(void);
 extern zif_handler ftm_php_chdir;
 void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
 
-/* Replaces functions by which a script would act on the process of all, on the calling thread. */
-void ftm_own_process(void);
+/* setlocale() on a PHP thread is about its own locale, which goes with the request. False: it had none. */
+bool ftm_locale_reset(void);
 
-/* Makes opcache_reset() tell the pool, on the calling thread. */
+/* openlog() and syslog() on a PHP thread are about the log of its request. */
+void ftm_syslog_reset(void);
+
+/* Lets `handler` take the place of a PHP function's own, which `original` gets unless it is NULL. Where the function is
+ * disabled or its extension is not loaded, there is nothing to do. */
+void ftm_replace_function(const char *name, zif_handler handler, zif_handler *original);
+
+/* Has ftm_replace_function() called for all of them, when the modules have started. In MINIT. */
+void ftm_replace_startup(void);
+
+/* Replace functions by which a script would act on the process of all, or be told of it. */
+void ftm_own_process(void);
+void ftm_kill_startup(void);
+
+/* Makes opcache_reset() tell the pool. */
 void ftm_opcache_hook(void);
 
 /* Once the engine has started. */
@@ -132,6 +161,9 @@ void ftm_ini_from_params(const ftm_request *request);
 /* $_SERVER, $_ENV: installs the hooks that import parameters. Once per process. */
 void ftm_variables_startup(void);
 void ftm_register_variables(zval *track_vars_array);
+
+/* Takes back what the request has changed of what a process has once, and a PHP thread here. */
+void ftm_request_state_reset(void);
 
 /* Runs one request from startup to shutdown. False: the thread must serve no other, because its state is not to be trusted
  * any more, or was changed for good (FTM_G(retire)). */

@@ -1,5 +1,8 @@
-/* popen() of a PHP thread: the C library's would start the program with the environment of the process (see environment.c),
- * and let programs that other requests start inherit the pipe (see descriptors.c). */
+/*
+ * popen() and system() of a PHP thread. The C library's would start the program with the environment of the process (see
+ * environment.c), and let it inherit what other requests have open (see inherited.c); its system() also makes the process ignore
+ * SIGINT and SIGQUIT. These definitions take their place for PHP and its extensions; other threads get the library's.
+ */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
 #endif
@@ -22,6 +25,7 @@ typedef struct opened {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static opened *all;
 
+/* Starts a shell, with `from` as its descriptor `to`. -1: errno tells why not. */
 static pid_t start(const char *command, int from, int to)
 {
 	char *argv[] = {"sh", "-c", (char *) command, NULL};
@@ -32,10 +36,7 @@ static pid_t start(const char *command, int from, int to)
 	if (error == 0) {
 		error = posix_spawn_file_actions_adddup2(&actions, from, to);
 		if (error == 0) {
-			error = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-		}
-		if (error == 0) {
-			error = posix_spawn(&pid, "/bin/sh", &actions, NULL, argv, ftm_environment());
+			error = posix_spawn(&pid, "/bin/sh", &actions, NULL, argv, environ);
 		}
 		posix_spawn_file_actions_destroy(&actions);
 	}
@@ -43,16 +44,25 @@ static pid_t start(const char *command, int from, int to)
 	return error == 0 ? pid : -1;
 }
 
+/* Its status; -1: errno tells why not. */
+static int wait_for(pid_t pid)
+{
+	int status;
+	pid_t ended;
+
+	do {
+		ended = waitpid(pid, &status, 0);
+	} while (ended == -1 && errno == EINTR);
+	return ended == -1 ? -1 : status;
+}
+
 FILE *popen(const char *command, const char *mode)
 {
-	static FILE *(*of_process)(const char *, const char *);
+	OF_PROCESS(FILE *, "popen", (const char *, const char *));
 	const bool reads = mode[0] == 'r';
 	int ends[2];
 
 	if (!ftm_php_thread) {
-		if (!of_process) {
-			of_process = (FILE *(*)(const char *, const char *)) dlsym(RTLD_NEXT, "popen");
-		}
 		return of_process(command, mode);
 	}
 	if (mode[0] != 'r' && mode[0] != 'w') {
@@ -88,9 +98,8 @@ FILE *popen(const char *command, const char *mode)
 
 int pclose(FILE *stream)
 {
-	static int (*of_process)(FILE *);
+	OF_PROCESS(int, "pclose", (FILE *));
 	opened *found = NULL;
-	int status = -1;
 
 	pthread_mutex_lock(&mutex);
 	for (opened **entry = &all; *entry; entry = &(*entry)->next) {
@@ -102,16 +111,21 @@ int pclose(FILE *stream)
 	}
 	pthread_mutex_unlock(&mutex);
 	if (!found) {
-		if (!of_process) {
-			of_process = (int (*)(FILE *)) dlsym(RTLD_NEXT, "pclose");
-		}
 		return of_process(stream);
 	}
 	fclose(stream);
-	pid_t ended;
-	do {
-		ended = waitpid(found->pid, &status, 0);
-	} while (ended == -1 && errno == EINTR);
+	int status = wait_for(found->pid);
 	free(found);
-	return ended == -1 ? -1 : status;
+	return status;
+}
+
+int system(const char *command)
+{
+	OF_PROCESS(int, "system", (const char *));
+
+	if (!ftm_php_thread || !command) {
+		return of_process(command);
+	}
+	pid_t pid = start(command, STDIN_FILENO, STDIN_FILENO);
+	return pid == -1 ? -1 : wait_for(pid);
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// The signals that the master reacts to.
@@ -44,8 +44,13 @@ impl Events {
     }
 
     /// In a forked process: signals arrive in the ordinary way again, but for SIGQUIT, which stays blocked until the pool
-    /// can handle it.
+    /// can handle it. As under PHP-FPM, they act even if whoever started the server ignored them: the programs that scripts
+    /// start would ignore them, too.
     pub fn unblock() {
+        for number in SIGNALS {
+            // SAFETY: no handler is set. It fails for no signal of these.
+            let _ = unsafe { signal(number, SigHandler::SigDfl) };
+        }
         let mut set = set();
         set.remove(Signal::SIGQUIT);
         // Fails only for an invalid `how`.

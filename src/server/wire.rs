@@ -3,7 +3,8 @@
 //! ```text
 //!  PHP thread ── send ──> socket takes all          (the usual case: no other thread is woken)
 //!                 │
-//!                 └─────> socket takes a part ──> pending ── drained by the main thread
+//!                 └─────> socket takes a part ──> pending ── written by the same thread, if the reader is quick
+//!                                                   │     └─ else drained by the main thread
 //!                                                   │
 //!                                                   └ full (response_buffer): the PHP thread waits, with a deadline
 //! ```
@@ -16,7 +17,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockname, recv, shutdown};
 use nix::sys::uio::writev;
 use socket2::SockRef;
@@ -24,8 +24,7 @@ use tokio::sync::Notify;
 
 use super::request::Gone;
 
-/// How long one wait for a slow reader lasts before it is looked at again.
-const WAIT_SLICE: Duration = Duration::from_secs(1);
+mod wait;
 
 /// A connection's socket and what waits to be written to it.
 pub struct Wire {
@@ -37,6 +36,10 @@ pub struct Wire {
     drain_wanted: Notify,
     limits: WireLimits,
 }
+
+/// Whether something is pending that the caller has to see to, because nobody drains yet.
+#[must_use]
+pub struct Left(bool);
 
 /// Limits of the write side.
 #[derive(Clone, Copy)]
@@ -52,7 +55,7 @@ struct State {
     pending: Vec<u8>,
     /// How much of `pending` has been written.
     written: usize,
-    /// The main thread is draining.
+    /// Somebody is draining: the main thread, or for a moment the PHP thread that wrote last.
     draining: bool,
     /// Nobody reads any more.
     broken: bool,
@@ -135,7 +138,21 @@ impl Wire {
 
     /// Writes whole records. What the socket does not take at once is left to the main thread. Never waits.
     pub fn post(&self, records: &[IoSlice<'_>]) -> Result<(), Gone> {
+        let left = self.write(&mut self.lock(), records)?;
+        self.leave_to_main(left);
+        Ok(())
+    }
+
+    /// As [`Wire::post`], for PHP threads. What the socket does not take at once is left to [`Wire::wait_for_reader`], which
+    /// must follow with what this returns.
+    pub fn send(&self, records: &[IoSlice<'_>]) -> Result<Left, Gone> {
         self.write(&mut self.lock(), records)
+    }
+
+    fn leave_to_main(&self, left: Left) {
+        if left.0 {
+            self.drain_wanted.notify_one();
+        }
     }
 
     /// Writes the last records of a request and ends it: where it is the last of a closing connection, our side of the
@@ -144,7 +161,7 @@ impl Wire {
         let mut state = self.lock();
         state.active = state.active.saturating_sub(1);
         state.closing |= !keep_conn;
-        let result = self.write(&mut state, records);
+        let result = self.write(&mut state, records).map(|left| self.leave_to_main(left));
         self.shut_if_done(&mut state);
         result
     }
@@ -201,8 +218,10 @@ impl Wire {
         false
     }
 
-    fn write(&self, state: &mut State, records: &[IoSlice<'_>]) -> Result<(), Gone> {
-        self.flush_pending(state)?;
+    fn write(&self, state: &mut State, records: &[IoSlice<'_>]) -> Result<Left, Gone> {
+        if state.broken {
+            return Err(Gone);
+        }
         let mut skip = 0;
         if state.waiting() == 0 {
             skip = match self.write_some(records) {
@@ -219,11 +238,9 @@ impl Wire {
             skip -= taken;
             state.pending.extend_from_slice(&record[taken..]);
         }
-        if state.waiting() > 0 && !state.draining {
-            state.draining = true;
-            self.drain_wanted.notify_one();
-        }
-        Ok(())
+        let left = state.waiting() > 0 && !state.draining;
+        state.draining |= left;
+        Ok(Left(left))
     }
 
     fn flush_pending(&self, state: &mut State) -> Result<(), Gone> {
@@ -266,38 +283,6 @@ impl Wire {
             state.shut = Some(Instant::now());
             // Fails where the peer has gone: nothing is lost by that.
             let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write);
-        }
-    }
-
-    /// Waits until no more than the limit is pending; gives up when the reader takes nothing for `stalled`, or `over` says
-    /// so. Not for the main thread, which must not wait.
-    pub fn wait_for_reader(&self, over: impl Fn() -> bool) -> Result<(), Gone> {
-        let mut left = self.lock().waiting();
-        if left <= self.limits.pending {
-            return Ok(());
-        }
-        let mut progress = Instant::now();
-        loop {
-            let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
-            let slice = PollTimeout::try_from(WAIT_SLICE).unwrap_or(PollTimeout::ZERO);
-            // EINTR and time-outs are the same to us: look at the state again.
-            let _ = poll(&mut fds, slice);
-            let mut state = self.lock();
-            self.flush_pending(&mut state)?;
-            let waiting = state.waiting();
-            if waiting <= self.limits.pending {
-                return Ok(());
-            }
-            if waiting < left {
-                left = waiting;
-                progress = Instant::now();
-            } else if progress.elapsed() >= self.limits.stalled {
-                state.break_off();
-                return Err(Gone);
-            }
-            if over() {
-                return Err(Gone);
-            }
         }
     }
 }

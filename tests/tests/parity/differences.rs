@@ -93,7 +93,7 @@ pub const DIFFERENCES: &[Difference] = &[
         "environment of programs",
         "Thread-safe PHP starts programs by a shell that changes to the script's directory first.",
         "MINE=1\n",
-        "MINE=1\nOLDPWD=ROOM\n",
+        "MINE=1\nOLDPWD=SITE/www/cases\n",
     ),
     differs(
         "defaults",
