@@ -330,8 +330,15 @@ static int sapi_activate_request(void)
 /* The response ends here, before PHP frees the request's memory: the client need not wait for that. */
 static int sapi_deactivate_request(void)
 {
-	if (FTM_REQUEST()) {
-		ftm_rs_finish(FTM_REQUEST());
+	const ftm_request *request = FTM_REQUEST();
+
+	if (request) {
+		/* A callback of header_register_callback() whose time was up: PHP does not come back to the headers after it. */
+		if (FTM_G(time_up) && !SG(headers_sent)) {
+			static const char answer[] = "Status: 504 Gateway Timeout\r\nContent-type: text/html; charset=UTF-8\r\n\r\n";
+			ftm_rs_write(request, answer, sizeof(answer) - 1);
+		}
+		ftm_rs_finish(request);
 	}
 	return SUCCESS;
 }

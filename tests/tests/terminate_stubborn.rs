@@ -155,3 +155,12 @@ fn what_c_code_holds_is_not_lost() {
     server.wait_nothing_lost(&before);
     server.stop();
 }
+
+#[test]
+fn a_header_callback_that_hangs_costs_no_answer() {
+    only_php_ftm!("php-fpm kills the process");
+    let config = ServerConfig::pool(pool().set("request_terminate_timeout_track_finished", "yes"));
+    let callback = "header_register_callback(function () { while (true) sleep(600); });";
+    let output = format!("{callback} echo 'x';");
+    check_ended(config, &[("late", callback), ("output", &output)], "kills-by-error");
+}

@@ -97,6 +97,7 @@ pub const KINDS: &[Kind] = &[
     ends("preg_replace_callback", "preg_replace_callback('/./', function () { while (true); }, 'aa');"),
     ends("array_map-usleep", "array_map('usleep', array_fill(0, 100_000, 10_000));"),
     ends("array_map-hash", "$a = array_fill(0, 300, str_repeat('x', 1 << 20)); while (true) array_map('sha1', $a);"),
+    ends("iterator_count", "iterator_count(new InfiniteIterator(new ArrayIterator([1])));"),
     Kind { interpreted: true, ..ends("include-loop", "while (true) include '{docroot}/empty.php';") },
     // Files and locks.
     ends("flock", "$a = fopen('{locks}/own' . $_GET['run'], 'c'); flock($a, LOCK_EX);
@@ -294,7 +295,6 @@ pub const KINDS: &[Kind] = &[
     in_c("include-loop-jit", "while (true) include '{docroot}/empty.php';"),
     // libcurl waits for a thread of its own, and that for the name server.
     in_c("curl-name", "curl_exec(curl_init('http://nowhere.example/'));").needs(Needs::NameServer),
-    in_c("iterator_count", "iterator_count(new InfiniteIterator(new ArrayIterator([1])));"),
     in_c("extension-loop", "ftm_spin();").needs(Needs::Extension),
     in_c("extension-wait", "ftm_block();").needs(Needs::Extension),
 ];
