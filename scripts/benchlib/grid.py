@@ -67,6 +67,8 @@ def measure(cell, options, subjects, site, machine, found):
         print(f"{cell} round {number}: {name:12}{outcome.per_second:9.1f}/s {cpu:10.1f} us", file=sys.stderr)
 
     def warm_up(stack):
+        if not case.upload:
+            load.first(stack.url(case.path))
         case.load(stack, 1, min(cell.concurrency, WORKERS))
 
     in_turns(subjects, options.rounds, start, one_round, warm_up)

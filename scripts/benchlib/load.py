@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,12 @@ class Outcome:
     @property
     def per_second(self):
         return self.requests / self.seconds
+
+
+def first(url):
+    """The first request, which may take long: its scripts are compiled."""
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        answer.read()
 
 
 def wrk(url, seconds, concurrency, body=0):

@@ -53,8 +53,11 @@ class Machine:
         self.others.setdefault(cell, []).append(max(0.0, strangers / (took * os.cpu_count())))
 
     def disturbed(self, cell):
-        """The part that others took in the median round, or 0.0 where it was not watched."""
-        return statistics.median(self.others.get(cell, [0.0]))
+        """The part that others took in the median round; where that was not watched, in those of the case, or of all."""
+        own = self.others.get(cell)
+        case = [part for other, parts in self.others.items() if other.case == cell.case for part in parts]
+        every = [part for parts in self.others.values() for part in parts]
+        return statistics.median(own or case or every or [0.0])
 
     def told(self):
         rounds = [part for parts in self.others.values() for part in parts]
