@@ -121,8 +121,28 @@ fn compile_shim(php: &Php, library: &Library) {
     if php.sanitized() {
         build.flag("-fsanitize=address").flag("-fno-omit-frame-pointer");
     }
-    // All of it: what takes the C library's place (environment.c, locale.c, popen.c) is not asked for by our names.
+    // All of it: what takes the C library's place is not asked for by our names.
     build.link_lib_modifier("+whole-archive").compile("ftm");
+}
+
+/// What the shim defines in the place of the C library's is exported whoever asks for it: extensions that are loaded later
+/// would get the library's, and the linker would drop what nobody has asked for.
+fn export_interposed() {
+    let archive = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("libftm.a");
+    println!("cargo:rerun-if-env-changed=NM");
+    let nm = env::var("NM").unwrap_or_else(|_| "nm".to_owned());
+    let output = Command::new(&nm).args(["-g", "--defined-only", "--format=posix"]).arg(&archive).output();
+    let output = output.unwrap_or_else(|e| refuse(&format!("cannot run {nm}: {e}\nIt is in the package binutils.")));
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let functions = listed.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let name = fields.next()?;
+        // Functions; php-ftm's own, and those of its PHP module, are nobody else's.
+        (fields.next()? == "T" && !["ftm_", "zif_", "zm_"].iter().any(|own| name.starts_with(own))).then_some(name)
+    });
+    for function in functions {
+        println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={function}");
+    }
 }
 
 fn link(php: &Php, library: &Library) {
@@ -174,6 +194,7 @@ fn main() {
     let library = find_library(&php);
     bind();
     compile_shim(&php, &library);
+    export_interposed();
     link(&php, &library);
     println!("cargo:rustc-env=FTM_PHP_PREFIX={}", php.ask("--prefix"));
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static TSRM_TLS char *home; /* where the thread is between requests; NULL: the directory is that of all threads */
+static TSRM_TLS bool away;  /* it is elsewhere */
 
 zif_handler ftm_php_chdir;
 
@@ -29,6 +30,7 @@ static void go(const char *path)
 	if (home && path) {
 		/* PHP's own chdir() has told what is wrong, if anything is. */
 		php_ignore_value(chdir(path));
+		away = path != home;
 	}
 }
 
@@ -43,14 +45,20 @@ void ftm_directory_of_script(const char *script)
 	}
 }
 
-void ftm_directory_follow(void)
-{
-	go(CWDG(cwd).cwd);
-}
-
 void ftm_directory_back(void)
 {
-	go(home);
+	if (away) {
+		go(home);
+	}
+}
+
+void ftm_directory_follow(void)
+{
+	if (home && CWDG(cwd).cwd && strcmp(CWDG(cwd).cwd, home) == 0) {
+		ftm_directory_back();
+	} else {
+		go(CWDG(cwd).cwd);
+	}
 }
 
 /* chdir() of scripts. */

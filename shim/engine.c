@@ -119,6 +119,17 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	return NULL;
 }
 
+void ftm_environment_set(void)
+{
+	/* SQLite's directory for temporary files is to be the pool's, not that of the first request that uses SQLite: it keeps what
+	 * getenv() returned for it. */
+	int (*start_sqlite)(void) = (int (*)(void)) dlsym(RTLD_DEFAULT, "sqlite3_initialize");
+
+	if (start_sqlite) {
+		(void) start_sqlite(); /* tried again at its first use */
+	}
+}
+
 void ftm_engine_stop(void)
 {
 	SG(server_context) = NULL;

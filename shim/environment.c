@@ -27,6 +27,19 @@ static TSRM_TLS variable *variables;
 static TSRM_TLS char **texts;
 static TSRM_TLS size_t count, room;
 
+/* Texts that are not in it any more. With the C library, what getenv() has returned outlives a setenv(), and extensions count on
+ * it: they put back later what they found. Kept until the request's end, or until there are too many bytes of younger ones. */
+#define SUPERSEDED_MAX (256 * 1024)
+
+typedef struct superseded {
+	char *text;
+	size_t size;
+	struct superseded *younger;
+} superseded;
+
+static TSRM_TLS superseded *oldest, *youngest;
+static TSRM_TLS size_t superseded_size;
+
 char **ftm_environment(void)
 {
 	return texts ? texts : environ;
@@ -78,11 +91,39 @@ static bool own_environment(void)
 	return true;
 }
 
+static void free_oldest(void)
+{
+	superseded *entry = oldest;
+
+	oldest = entry->younger;
+	superseded_size -= entry->size;
+	free(entry->text);
+	free(entry);
+}
+
+/* The variable is to get another text, or to go. */
+static void supersede(const variable *former)
+{
+	if (!former->own) {
+		return;
+	}
+	superseded *entry = malloc(sizeof(*entry));
+	if (!entry) {
+		free(former->text);
+		return;
+	}
+	*entry = (superseded) {former->text, sizeof(*entry) + strlen(former->text), NULL};
+	*(oldest ? &youngest->younger : &oldest) = entry;
+	youngest = entry;
+	superseded_size += entry->size;
+	while (superseded_size > SUPERSEDED_MAX && oldest != youngest) {
+		free_oldest();
+	}
+}
+
 static void drop(size_t at)
 {
-	if (variables[at].own) {
-		free(variables[at].text);
-	}
+	supersede(&variables[at]);
 	count--;
 	memmove(variables + at, variables + at + 1, (count - at) * sizeof(*variables));
 	memmove(texts + at, texts + at + 1, (count + 1 - at) * sizeof(*texts));
@@ -117,8 +158,8 @@ static int put(char *text)
 	if (at == count) {
 		count++;
 		texts[count] = NULL;
-	} else if (variables[at].own) {
-		free(variables[at].text);
+	} else {
+		supersede(&variables[at]);
 	}
 	variables[at] = (variable) {text, true};
 	texts[at] = text;
@@ -137,6 +178,7 @@ char *getenv(const char *name)
 	return NULL;
 }
 
+/* For libraries that trust the environment only where the process has no more rights than who started it. */
 char *secure_getenv(const char *name)
 {
 	return getauxval(AT_SECURE) ? NULL : getenv(name);
@@ -206,7 +248,12 @@ void ftm_environment_startup(void)
 void ftm_environment_reset(void)
 {
 	while (count > 0) {
-		drop(count - 1);
+		if (variables[--count].own) {
+			free(variables[count].text);
+		}
+	}
+	while (oldest) {
+		free_oldest();
 	}
 	free(variables);
 	free(texts);

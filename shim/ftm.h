@@ -88,6 +88,10 @@ typedef struct ftm_engine_config {
  * On failure returns a message that says what is wrong and what to do; NULL: all is well. */
 const char *ftm_engine_start(const ftm_engine_config *config);
 
+/* The environment of the process is as requests will find it: libraries that look into it once do so now. After
+ * ftm_engine_start(), and before the first PHP thread. */
+void ftm_environment_set(void);
+
 /* MSHUTDOWN. Every PHP thread must have ended. */
 void ftm_engine_stop(void);
 
@@ -217,11 +221,20 @@ bool ftm_rs_trace_wanted(const ftm_request *request);
 uint32_t ftm_rs_trace_depth(const ftm_request *request);
 void ftm_rs_trace(const ftm_request *request, const char *text, size_t len, bool whole);
 
-/* Non-zero once, when the request's time is up: request_terminate_timeout in seconds. */
-uint32_t ftm_rs_take_kill(const ftm_request *request);
+/* Why a request is to be ended. */
+typedef struct ftm_kill {
+	int32_t signal;                 /* that another script has sent it; 0: its time is up */
+	uint32_t seconds;               /* request_terminate_timeout */
+} ftm_kill;
 
-/* True while the request's time is up and its script has not been ended yet. */
+/* True once, when the request is to be ended: `why` says why. */
+bool ftm_rs_take_kill(const ftm_request *request, ftm_kill *why);
+
+/* True while the request is to be ended and its script has not been yet. */
 bool ftm_rs_kill_pending(const ftm_request *request);
+
+/* Ends what the PHP thread of this id runs, as if it were a process and got `signal`. False: it is no PHP thread. */
+bool ftm_rs_kill_thread(const ftm_request *request, int32_t thread, int32_t signal);
 
 /* True if the request's time was up. */
 bool ftm_rs_killed(const ftm_request *request);

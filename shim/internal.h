@@ -97,8 +97,8 @@ void ftm_record_locks_close(int fd);
 /* Programs that a PHP thread starts inherit what they are meant to. */
 void ftm_inherited_startup(void);
 
-/* setlocale() on a PHP thread is about its own locale, which goes with the thread. */
-void ftm_locale_end(void);
+/* textdomain() of a PHP thread is its own, and goes with the thread. */
+void ftm_gettext_end(void);
 
 /* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
 void ftm_fault_name(uint64_t id);
@@ -112,10 +112,24 @@ void ftm_directory_end(void);
 extern zif_handler ftm_php_chdir;
 void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
 
-/* Replaces functions by which a script would act on the process of all, on the calling thread. */
-void ftm_own_process(void);
+/* setlocale() on a PHP thread is about its own locale, which goes with the request. False: it had none. */
+bool ftm_locale_reset(void);
 
-/* Makes opcache_reset() tell the pool, on the calling thread. */
+/* openlog() and syslog() on a PHP thread are about the log of its request. */
+void ftm_syslog_reset(void);
+
+/* Lets `handler` take the place of a PHP function's own, which `original` gets unless it is NULL. Where the function is
+ * disabled or its extension is not loaded, there is nothing to do. */
+void ftm_replace_function(const char *name, zif_handler handler, zif_handler *original);
+
+/* Has ftm_replace_function() called for all of them, when the modules have started. In MINIT. */
+void ftm_replace_startup(void);
+
+/* Replace functions by which a script would act on the process of all, or be told of it. */
+void ftm_own_process(void);
+void ftm_kill_startup(void);
+
+/* Makes opcache_reset() tell the pool. */
 void ftm_opcache_hook(void);
 
 /* Once the engine has started. */
@@ -147,6 +161,9 @@ void ftm_ini_from_params(const ftm_request *request);
 /* $_SERVER, $_ENV: installs the hooks that import parameters. Once per process. */
 void ftm_variables_startup(void);
 void ftm_register_variables(zval *track_vars_array);
+
+/* Takes back what the request has changed of what a process has once, and a PHP thread here. */
+void ftm_request_state_reset(void);
 
 /* Runs one request from startup to shutdown. False: the thread must serve no other, because its state is not to be trusted
  * any more, or was changed for good (FTM_G(retire)). */

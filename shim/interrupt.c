@@ -4,7 +4,7 @@
  *  - its client has left: connection_aborted() tells from then on. The script ends where PHP-FPM would end it, at its next
  *    output, so that work without output is not torn in the middle;
  *  - it is slow: it writes its own backtrace;
- *  - its time is up (request_terminate_timeout): a fatal error ends it.
+ *  - its time is up (request_terminate_timeout), or another request has sent it a signal: a fatal error ends it.
  */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
@@ -62,17 +62,17 @@ static void on_interrupt(zend_execute_data *execute_data)
 		if (ftm_rs_trace_wanted(request)) {
 			trace(request);
 		}
-		uint32_t seconds = 0;
+		ftm_kill kill;
 		if (ftm_rs_kill_pending(request) && !may_end_script(execute_data)) {
 			zend_atomic_bool_store_ex(&EG(vm_interrupt), true);
-		} else {
-			seconds = ftm_rs_take_kill(request);
-		}
-		if (seconds > 0) {
+		} else if (ftm_rs_take_kill(request, &kill)) {
 			FTM_G(in_c_since) = 0;
+			if (kill.signal) {
+				zend_error_noreturn(E_ERROR, "Another script has sent this request signal %d (posix_kill)", (int) kill.signal);
+			}
 			FTM_G(time_up) = true;
-			zend_error_noreturn(E_ERROR, "Maximum request time of %u second%s exceeded (request_terminate_timeout)", seconds,
-				seconds == 1 ? "" : "s");
+			zend_error_noreturn(E_ERROR, "Maximum request time of %u second%s exceeded (request_terminate_timeout)",
+				kill.seconds, kill.seconds == 1 ? "" : "s");
 		}
 	}
 	if (next_interrupt_function) {

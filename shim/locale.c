@@ -33,35 +33,66 @@ static const struct {
 };
 #define CATEGORIES (sizeof(categories) / sizeof(*categories))
 
-/* Room for the names of all categories. */
-#define NAMES_MAX 2048
+/* The locale of all categories, beside those of each. */
+#define ALL CATEGORIES
 
 static TSRM_TLS locale_t own; /* 0: the thread has that of the process */
-static TSRM_TLS char names[NAMES_MAX];
+/* What was returned, by category: valid until the category changes and is asked for again. */
+static TSRM_TLS char *names[CATEGORIES + 1];
 
 static const char *name_in(locale_t locale, int category)
 {
 	return nl_langinfo_l(NL_LOCALE_NAME(category), locale);
 }
 
-/* The name of the thread's locale, as setlocale() returns it. */
-static char *current_name(int category, locale_t locale)
+/* Keeps `name` for a category; NULL: no memory. That of "C" stays for good, as the C library's. */
+static char *kept(size_t at, const char *name)
 {
-	if (category != LC_ALL) {
-		snprintf(names, sizeof(names), "%s", name_in(locale, category));
-		return names;
+	static char c[] = "C";
+
+	if (strcmp(name, c) == 0) {
+		return c;
 	}
-	bool same = true;
-	size_t len = 0;
-	for (size_t i = 0; i < CATEGORIES && len < sizeof(names); i++) {
-		const char *name = name_in(locale, categories[i].category);
-		same = same && strcmp(name, name_in(locale, LC_CTYPE)) == 0;
-		len += (size_t) snprintf(names + len, sizeof(names) - len, "%s%s=%s", i ? ";" : "", categories[i].name, name);
+	if (!names[at] || strcmp(names[at], name) != 0) {
+		char *copy = strdup(name);
+		if (!copy) {
+			return NULL;
+		}
+		free(names[at]);
+		names[at] = copy;
 	}
-	if (same) {
-		snprintf(names, sizeof(names), "%s", name_in(locale, LC_CTYPE));
+	return names[at];
+}
+
+/* The names of all categories, where they differ. */
+static char *joined_name(locale_t locale)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *stream = open_memstream(&text, &size);
+
+	if (!stream) {
+		return NULL;
 	}
-	return names;
+	for (size_t i = 0; i < CATEGORIES; i++) {
+		fprintf(stream, "%s%s=%s", i ? ";" : "", categories[i].name, name_in(locale, categories[i].category));
+	}
+	char *name = fclose(stream) == 0 ? kept(ALL, text) : NULL;
+	free(text);
+	return name;
+}
+
+/* The name of the thread's locale, as setlocale() returns it. */
+static char *current_name(size_t at, locale_t locale)
+{
+	const char *first = name_in(locale, categories[at == ALL ? 0 : at].category);
+
+	for (size_t i = 1; at == ALL && i < CATEGORIES; i++) {
+		if (strcmp(name_in(locale, categories[i].category), first) != 0) {
+			return joined_name(locale);
+		}
+	}
+	return kept(at, first);
 }
 
 /* The locale that the environment names for a category, as setlocale(3) says. */
@@ -76,6 +107,13 @@ static const char *name_in_environment(size_t at)
 	return "C";
 }
 
+/* `locale` with one category changed, if there is such a locale. 0: there is none, and `locale` is as it was. */
+static locale_t with_category(locale_t locale, int mask, const char *name)
+{
+	/* newlocale() would take its part of a name that names several. */
+	return strchr(name, ';') ? (locale_t) 0 : newlocale(mask, name, locale);
+}
+
 /* `locale` with the categories of `mask` as the environment names them; 0, and `locale` is as it was: it names a locale that is
  * not there. The C library would look into the environment of the process. */
 static locale_t from_environment(int mask, locale_t locale)
@@ -84,7 +122,7 @@ static locale_t from_environment(int mask, locale_t locale)
 
 	for (size_t i = 0; changed && i < CATEGORIES; i++) {
 		if (mask & categories[i].mask) {
-			locale_t next = newlocale(categories[i].mask, name_in_environment(i), changed);
+			locale_t next = with_category(changed, categories[i].mask, name_in_environment(i));
 			if (!next) {
 				freelocale(changed);
 			}
@@ -99,23 +137,28 @@ static locale_t from_name(int mask, const char *name, locale_t locale)
 	if (!*name) {
 		return from_environment(mask, locale);
 	}
+	if (mask == LC_ALL_MASK) {
+		/* Nothing of the former is left, and for "C" newlocale() would not free what it was given. */
+		return newlocale(mask, name, (locale_t) 0);
+	}
 	/* A copy, because what was given is gone when it works, and still there when it does not. */
 	locale_t base = duplocale(locale);
-	locale_t changed = base ? newlocale(mask, name, base) : (locale_t) 0;
+	locale_t changed = base ? with_category(base, mask, name) : (locale_t) 0;
 	if (!changed && base) {
 		freelocale(base);
 	}
 	return changed;
 }
 
-static int mask_of(int category)
+/* Where the category stands in the table; ALL for LC_ALL; beyond that for what is none. */
+static size_t index_of(int category)
 {
-	for (size_t i = 0; i < CATEGORIES; i++) {
-		if (categories[i].category == category) {
-			return categories[i].mask;
-		}
+	size_t at = 0;
+
+	while (at < CATEGORIES && categories[at].category != category) {
+		at++;
 	}
-	return category == LC_ALL ? LC_ALL_MASK : 0;
+	return at < CATEGORIES || category == LC_ALL ? at : ALL + 1;
 }
 
 char *setlocale(int category, const char *name)
@@ -128,8 +171,8 @@ char *setlocale(int category, const char *name)
 		}
 		return of_process ? of_process(category, name) : NULL;
 	}
-	int mask = mask_of(category);
-	if (!mask) {
+	const size_t at = index_of(category);
+	if (at > ALL) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -141,7 +184,7 @@ char *setlocale(int category, const char *name)
 		uselocale(own);
 	}
 	if (name) {
-		locale_t changed = from_name(mask, name, own);
+		locale_t changed = from_name(at == ALL ? LC_ALL_MASK : categories[at].mask, name, own);
 		if (!changed) {
 			return NULL;
 		}
@@ -149,14 +192,20 @@ char *setlocale(int category, const char *name)
 		freelocale(own);
 		own = changed;
 	}
-	return current_name(category, own);
+	return current_name(at, own);
 }
 
-void ftm_locale_end(void)
+bool ftm_locale_reset(void)
 {
-	if (own) {
-		uselocale(LC_GLOBAL_LOCALE);
-		freelocale(own);
-		own = (locale_t) 0;
+	if (!own) {
+		return false;
 	}
+	uselocale(LC_GLOBAL_LOCALE);
+	freelocale(own);
+	own = (locale_t) 0;
+	for (size_t i = 0; i <= ALL; i++) {
+		free(names[i]);
+		names[i] = NULL;
+	}
+	return true;
 }

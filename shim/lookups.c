@@ -18,6 +18,9 @@ static TSRM_TLS char service_texts[ROOM];
 static TSRM_TLS struct protoent protocol;
 static TSRM_TLS char protocol_texts[ROOM];
 
+static TSRM_TLS struct hostent host;
+static TSRM_TLS char host_texts[ROOM];
+
 struct servent *getservbyname(const char *name, const char *of_protocol)
 {
 	struct servent *found = NULL;
@@ -47,5 +50,14 @@ struct protoent *getprotobynumber(int number)
 	struct protoent *found = NULL;
 
 	getprotobynumber_r(number, &protocol, protocol_texts, sizeof(protocol_texts), &found);
+	return found;
+}
+
+/* PHP does without it, but not all libraries. */
+struct hostent *gethostbyname(const char *name)
+{
+	struct hostent *found = NULL;
+
+	gethostbyname_r(name, &host, host_texts, sizeof(host_texts), &found, &h_errno);
 	return found;
 }

@@ -52,6 +52,7 @@ static PHP_MINIT_FUNCTION(ftm)
 	REGISTER_INI_ENTRIES();
 	append_to_entry("disable_functions", ftm_config.disable_functions);
 	append_to_entry("disable_classes", ftm_config.disable_classes);
+	ftm_replace_startup();
 	ftm_interrupt_startup();
 	return SUCCESS;
 }

@@ -18,13 +18,7 @@ static void reset_handler(INTERNAL_FUNCTION_PARAMETERS)
 
 void ftm_opcache_hook(void)
 {
-	zend_internal_function *reset = zend_hash_str_find_ptr(CG(function_table), ZEND_STRL("opcache_reset"));
-
-	/* Threads may share the function's entry. */
-	if (reset && reset->handler != reset_handler) {
-		original_reset = reset->handler;
-		reset->handler = reset_handler;
-	}
+	ftm_replace_function("opcache_reset", reset_handler, &original_reset);
 }
 
 static zend_long number(zval *array, const char *name)

@@ -143,6 +143,16 @@ static void fill_request_info(const ftm_request *request)
 	FTM_G(body_fd) = -1;
 }
 
+void ftm_request_state_reset(void)
+{
+	ftm_environment_reset();
+	/* PHP keeps in mind what it is, and may have been kept from looking again. Not where the thread has no PHP any more. */
+	if (ftm_locale_reset() && tsrm_get_ls_cache()) {
+		zend_update_current_locale();
+	}
+	ftm_syslog_reset();
+}
+
 bool ftm_run_request(void *slot, const ftm_request *request)
 {
 	/* volatile: they are read after a longjmp */
@@ -183,7 +193,8 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 	}
 	zend_try {
 		/* Shutdown functions are not to be hit by what was meant for the script. */
-		(void) ftm_rs_take_kill(request);
+		ftm_kill kill;
+		(void) ftm_rs_take_kill(request, &kill);
 		if (!SG(headers_sent)) {
 			ftm_answer_timeout(request);
 		}
@@ -219,7 +230,7 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		}
 		ftm_rs_finish(request);
 	}
-	ftm_environment_reset();
+	ftm_request_state_reset();
 	SG(server_context) = NULL;
 	return sound && shut_down && !FTM_G(retire);
 }

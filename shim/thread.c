@@ -110,8 +110,6 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ZEND_TSRMLS_CACHE_UPDATE();
 	SG(server_context) = NULL;
 	ftm_lock_admin_entries();
-	ftm_opcache_hook();
-	ftm_own_process();
 	ftm_rs_thread_booted(slot, &EG(vm_interrupt), &EG(current_execute_data));
 
 	zend_first_try {
@@ -136,8 +134,8 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_rs_thread_leaving(slot);
 	ftm_timer_free();
 	ts_free_thread();
-	ftm_environment_reset();
-	ftm_locale_end();
+	ftm_request_state_reset();
+	ftm_gettext_end();
 	ftm_directory_end();
 	ftm_php_thread = false;
 	return end;

@@ -6,7 +6,7 @@ use crate::php::Engine;
 
 /// Functions that belong together.
 struct Shared {
-    /// Their names, or those of extensions that only have methods.
+    /// Their names.
     names: &'static [&'static CStr],
     /// What they do to other requests, after their names, and what to do about it.
     effect: &'static str,
@@ -15,8 +15,8 @@ struct Shared {
 /// `docs/thread-safety.md` tells more.
 const FUNCTIONS: &[Shared] = &[
     Shared {
-        names: &[c"bindtextdomain", c"bind_textdomain_codeset", c"textdomain"],
-        effect: "set gettext's domains for all requests: give each domain one directory, and name it in dgettext()",
+        names: &[c"bindtextdomain", c"bind_textdomain_codeset"],
+        effect: "set the directory and encoding of a domain for all requests: give each one directory and one encoding",
     },
     Shared {
         names: &[c"ldap_set_option"],

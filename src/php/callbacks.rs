@@ -15,7 +15,7 @@ use crate::observe::log::{self, Level};
 use crate::observe::slowlog::SlowLog;
 use crate::observe::status::own::Counted;
 use crate::pool::{self, About, Opcache};
-use crate::server::{BodyEnd, Gone};
+use crate::server::{BodyEnd, Gone, Kill};
 
 /// Runs `body`; a panic is logged and becomes `otherwise`.
 fn fence<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
@@ -240,12 +240,25 @@ extern "C" fn ftm_rs_trace(request: *const ffi::ftm_request, text: *const c_char
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn ftm_rs_take_kill(request: *const ffi::ftm_request) -> u32 {
-    fence(0, || {
+extern "C" fn ftm_rs_take_kill(request: *const ffi::ftm_request, why: *mut ffi::ftm_kill) -> bool {
+    fence(false, || {
         // SAFETY: C passes the current request.
         let running = unsafe { running(request) };
-        if running.request().take_kill() { running.pool().terminate_timeout } else { 0 }
+        let signal = match running.request().take_kill() {
+            None => return false,
+            Some(Kill::TimeUp) => 0,
+            Some(Kill::Signal(signal)) => signal,
+        };
+        // SAFETY: `why` points to a variable of the caller.
+        unsafe { *why = ffi::ftm_kill { signal, seconds: running.pool().terminate_timeout } };
+        true
     })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_kill_thread(request: *const ffi::ftm_request, thread: i32, signal: i32) -> bool {
+    // SAFETY: C passes the current request.
+    fence(false, || unsafe { running(request) }.pool().dispatcher.kill(thread, signal))
 }
 
 #[unsafe(no_mangle)]
@@ -257,7 +270,7 @@ extern "C" fn ftm_rs_kill_pending(request: *const ffi::ftm_request) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn ftm_rs_killed(request: *const ffi::ftm_request) -> bool {
     // SAFETY: C passes the current request.
-    fence(false, || unsafe { running(request) }.request().killed())
+    fence(false, || unsafe { running(request) }.request().timed_out())
 }
 
 #[unsafe(no_mangle)]

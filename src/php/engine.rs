@@ -51,6 +51,13 @@ impl Engine {
         Err(unsafe { CStr::from_ptr(error) }.to_string_lossy().into_owned())
     }
 
+    /// The environment of the process is as requests will find it: libraries that look into it once do so now. Must be called
+    /// before the first PHP thread is booted.
+    pub fn environment_set(&self) {
+        // SAFETY: the engine is started, and the process has one thread.
+        unsafe { ffi::ftm_environment_set() };
+    }
+
     /// The value of an integer setting; `fallback` where PHP does not know it.
     pub fn ini_long(&self, name: &CStr, fallback: i64) -> i64 {
         // SAFETY: the engine is started and this is its thread; `name` is NUL-terminated.

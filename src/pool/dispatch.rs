@@ -32,6 +32,8 @@ pub struct Dispatcher {
     wanted: Notify,
     /// A thread has become idle, or has left, while the gate was closed.
     less_busy: Notify,
+    /// A script has sent another one's request a signal.
+    killed: Notify,
 }
 
 /// Whether requests may begin.
@@ -128,8 +130,8 @@ impl Dispatcher {
     /// thread yet; `elastic`: more may get one when work waits.
     pub fn new(slots: Vec<Arc<Slot>>, queue_limit: usize, figures: OwnFigures, elastic: bool) -> Dispatcher {
         let state = State { empty: (0..slots.len()).collect(), ..State::default() };
-        let [space, wanted, less_busy] = std::array::from_fn(|_| Notify::new());
-        Dispatcher { slots, state: Mutex::new(state), queue_limit, space, figures, elastic, wanted, less_busy }
+        let [space, wanted, less_busy, killed] = std::array::from_fn(|_| Notify::new());
+        Dispatcher { slots, state: Mutex::new(state), queue_limit, space, figures, elastic, wanted, less_busy, killed }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -380,6 +382,25 @@ impl Dispatcher {
                 return;
             }
         }
+    }
+
+    /// A script sends the thread of this id a signal that would end a process: the watchdog ends what it runs, if anything.
+    /// False: it is no PHP thread of this pool.
+    pub fn kill(&self, thread: i32, signal: i32) -> bool {
+        let Some(slot) = self.slots.iter().find(|slot| slot.row().is_of(thread)) else { return false };
+        // PHP-FPM's worker ends its request in peace.
+        if signal != libc::SIGQUIT
+            && let Some(request) = slot.running()
+        {
+            request.kill_by(signal);
+            self.killed.notify_one();
+        }
+        true
+    }
+
+    /// Waits until [`Dispatcher::kill`] was called.
+    pub async fn killed(&self) {
+        self.killed.notified().await;
     }
 
     /// Waits while the queue is full. True if it was.

@@ -93,6 +93,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
     confinement::enter(pool, &identity)?;
     environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
+    engine.environment_set();
 
     let listener = Arc::new(listener);
     let most_slots = pool.max_children as usize + usize::from(pool.max_abandoned_threads);
@@ -208,18 +209,21 @@ fn connection_settings(pool: &Pool, engine: &Engine) -> ConnectionSettings {
     }
 }
 
-/// Looks after requests that take long. `most`: `max_abandoned_threads`.
+/// Looks after requests that are to be ended. `most`: `max_abandoned_threads`.
 async fn watch_requests(
     watchdog: Rc<RefCell<Watchdog>>,
+    dispatcher: Arc<Dispatcher>,
     threads: Rc<Threads>,
     orders: Rc<Orders>,
-    period: Duration,
     most: usize,
 ) {
     let mut asked: Option<Instant> = None;
     loop {
-        let pause = watchdog.borrow().pause(period);
-        tokio::time::sleep(pause).await;
+        let pause = watchdog.borrow().pause().or((threads.abandoned().0 > 0).then_some(MAINTENANCE));
+        tokio::select! {
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            () = dispatcher.killed() => {}
+        }
         let found = watchdog.borrow_mut().look();
         found.unknown.into_iter().for_each(|thread| orders.ask_call(thread));
         found.stuck.iter().for_each(|(slot, request)| threads.abandon(*slot, request));
@@ -307,10 +311,9 @@ async fn serve(serving: Serving) -> Result<End, String> {
     if ceilings.any() {
         drop(tokio::task::spawn_local(ceilings::watch(ceilings, pool.clone(), threads.clone(), orders.clone())));
     }
-    if let Some(period) = limits.period() {
-        let watching = watch_requests(watchdog.clone(), threads.clone(), orders.clone(), period, limits.max_abandoned);
-        drop(tokio::task::spawn_local(watching));
-    }
+    let most = limits.max_abandoned;
+    let watching = watch_requests(watchdog.clone(), dispatcher.clone(), threads.clone(), orders.clone(), most);
+    drop(tokio::task::spawn_local(watching));
     let crash = Rc::new(Notify::new());
     drop(tokio::task::spawn_local(crash::watch(faults, pool.clone(), threads.clone(), crash.clone())));
     let (mut finishing, mut master_gone, mut giving) = (false, false, None);

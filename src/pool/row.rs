@@ -234,6 +234,12 @@ impl Row {
         Some((data.view.state, data.since?.elapsed()))
     }
 
+    /// Whether the slot has a thread, and this is its id.
+    pub fn is_of(&self, thread: i32) -> bool {
+        let data = self.lock();
+        data.present && data.view.thread_id == i64::from(thread)
+    }
+
     /// A look at the row, without a copy.
     pub fn look<T>(&self, look: impl FnOnce(&View) -> T) -> T {
         look(&self.lock().view)

@@ -1,10 +1,11 @@
-//! Watches for requests that take long: `request_slowlog_timeout` and `request_terminate_timeout`. Runs on the main thread.
+//! Watches for requests that take long: `request_slowlog_timeout` and `request_terminate_timeout`, and for those that another
+//! script wants to end. Runs on the main thread.
 //!
 //! ```text
 //!  slow ──> the thread writes its own backtrace at its next opcode
 //!             └─ not within a turn: it is inside C code, and is looked at from here, undisturbed
-//!  time is up ──> a fatal error at its next opcode, brought about by a signal; each further turn also
-//!                   what its system call waits for is ended (see stuck.rs)
+//!  time is up, or a script has sent it a signal ──> a fatal error at its next opcode, brought about by a signal; each further
+//!                   turn also what its system call waits for is ended (see stuck.rs)
 //!                     └─ not within force_kill_deadline: its thread is left to itself (see threads.rs)
 //!                   shutdown functions that take longer than a moment: its client is answered from here
 //! ```
@@ -53,7 +54,7 @@ pub struct Found {
 
 impl Limits {
     /// How often requests are to be looked at if none is to be ended; `None`: never.
-    pub fn period(&self) -> Option<Duration> {
+    fn period(&self) -> Option<Duration> {
         self.slow.into_iter().chain(self.terminate).min().map(|shortest| (shortest / 3).max(SHORTEST_PERIOD))
     }
 }
@@ -64,7 +65,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// From this turn on, what a thread waits for is ended, because the signal alone did not help.
 const FORCE_AFTER: u32 = 1;
 
-/// A request whose time is up, and how long its thread had had it when it was told so last.
+/// A request that is to be ended, and how long its thread had had it when it was told so last.
 struct Doomed {
     request: Weak<Request>,
     thread: i32,
@@ -118,11 +119,11 @@ impl Watchdog {
         Watchdog { pool, limits, asked: HashMap::new(), doomed: HashMap::new(), due: None }
     }
 
-    /// How long to wait for the next turn, where `period` is usual: until a request's time is up, and not long while some are to
-    /// be ended.
-    pub fn pause(&self, period: Duration) -> Duration {
-        let usual = if self.doomed.is_empty() { period } else { SHORTEST_PERIOD };
-        self.due.map_or(usual, |due| due.clamp(SHORTEST_PERIOD, usual))
+    /// How long to wait for the next turn, unless a script wants to end a request before: until a request's time is up, and not
+    /// long while some are to be ended. `None`: as long as that takes.
+    pub fn pause(&self) -> Option<Duration> {
+        let usual = if self.doomed.is_empty() { self.limits.period()? } else { SHORTEST_PERIOD };
+        Some(self.due.map_or(usual, |due| due.clamp(SHORTEST_PERIOD, usual)))
     }
 
     /// One turn.
@@ -183,37 +184,32 @@ impl Watchdog {
     }
 
     fn look_whether_over(&mut self, slot: &Slot, request: &Arc<Request>, took: Duration, found: &mut Found) {
-        let Some(limit) = self.limits.terminate else { return };
+        let limit = self.limits.terminate;
+        let over = |took| limit.is_some_and(|limit| took >= limit);
         let known = self.doomed.get_mut(&slot.index()).filter(|doomed| doomed.request.as_ptr() == Arc::as_ptr(request));
         let doomed = match known {
-            None if took < limit => {
-                let due = limit - took;
-                self.due = Some(self.due.map_or(due, |known| known.min(due)));
+            None if request.kill_pending() => self.doom(slot, request, took, None),
+            None if !over(took) => {
+                let due = limit.map(|limit| limit - took);
+                self.due = self.due.into_iter().chain(due).min();
                 return;
             }
             None => {
                 self.warn(slot, took, "execution timed out", "terminating");
-                let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
-                let step = Some(Counted::KillByError);
-                let doomed = Doomed {
-                    request: Arc::downgrade(request),
-                    thread,
-                    call: None,
-                    told: took,
-                    turns: 0,
-                    raised: None,
-                    step,
-                };
                 request.kill();
-                self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
+                self.doom(slot, request, took, Some(Counted::KillByError))
             }
             // The error was raised: shutdown functions, output callbacks and the like have as long once more, altogether.
             Some(doomed) if !request.kill_pending() => {
                 let raised = *doomed.raised.get_or_insert(took);
                 if took.saturating_sub(raised) >= ANSWER_PATIENCE {
-                    request.give_up("504 Gateway Timeout");
+                    request.give_up(if request.timed_out() {
+                        "504 Gateway Timeout"
+                    } else {
+                        "500 Internal Server Error"
+                    });
                 }
-                if took.saturating_sub(raised) < limit {
+                if !over(took.saturating_sub(raised)) {
                     return;
                 }
                 (doomed.told, doomed.turns, doomed.step) = (took, 0, Some(Counted::KillByError));
@@ -230,6 +226,14 @@ impl Watchdog {
         if doomed.press(slot, request) {
             found.unknown.push(doomed.thread);
         }
+    }
+
+    /// `request` is to be ended from now on, which will be counted as `step`.
+    fn doom(&mut self, slot: &Slot, request: &Arc<Request>, told: Duration, step: Option<Counted>) -> &mut Doomed {
+        let thread = slot.row().look(|view| i32::try_from(view.thread_id)).unwrap_or_default();
+        let doomed =
+            Doomed { request: Arc::downgrade(request), thread, call: None, told, turns: 0, raised: None, step };
+        self.doomed.entry(slot.index()).insert_entry(doomed).into_mut()
     }
 
     /// PHP-FPM's warning.

@@ -23,6 +23,6 @@ pub use connections::{ConnectionSettings, Connections};
 pub use handover::{give, take};
 pub use listener::{Gate, accept_loop, accept_rest};
 pub use open::OpenConnections;
-pub use request::{Gone, Request};
+pub use request::{Gone, Kill, Request};
 pub use watch::watch;
 pub use wire::{Wire, WireLimits};

@@ -9,7 +9,7 @@ use std::time::Instant;
 use ftm_fastcgi::{Kind, MAX_CONTENT, Params, ProtocolStatus, Role, end_request, padding, record_header};
 
 use super::{Body, BodyEnd, Wire};
-use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 
 /// Nobody reads the response any more.
@@ -34,6 +34,17 @@ pub struct Request {
     /// See [`Request::want_trace`].
     trace: AtomicU8,
     kill: AtomicU8,
+    /// The signal of [`Request::kill_by`]; 0: its time was up.
+    signal: AtomicI32,
+}
+
+/// Why a request is to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// `request_terminate_timeout`.
+    TimeUp,
+    /// Another script has sent it this signal.
+    Signal(i32),
 }
 
 /// Something that is wanted of a request once.
@@ -67,6 +78,7 @@ impl Request {
             aborted: AtomicBool::new(false),
             trace: AtomicU8::new(wish::NONE),
             kill: AtomicU8::new(wish::NONE),
+            signal: AtomicI32::new(0),
             finished: AtomicBool::new(false),
             writing: Mutex::new(false),
         }
@@ -140,18 +152,33 @@ impl Request {
 
     /// Its time is up. What its thread waits for from the web server is over, too.
     pub fn kill(&self) {
+        self.kill_by(0);
+    }
+
+    /// The same, but because another script has sent it `signal`.
+    pub fn kill_by(&self, signal: i32) {
+        self.signal.store(signal, Ordering::Release);
         self.kill.store(wish::WANTED, Ordering::Release);
         self.body.end(BodyEnd::TimedOut);
     }
 
-    /// Whether it is to be ended; true once for each [`Request::kill`], for the thread that ends it.
-    pub fn take_kill(&self) -> bool {
-        self.kill.compare_exchange(wish::WANTED, wish::TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Whether it is to be ended, and why: once for each [`Request::kill`], for the thread that ends it.
+    pub fn take_kill(&self) -> Option<Kill> {
+        let taken = self.kill.compare_exchange(wish::WANTED, wish::TAKEN, Ordering::AcqRel, Ordering::Acquire);
+        taken.ok().map(|_| match self.signal.load(Ordering::Acquire) {
+            0 => Kill::TimeUp,
+            signal => Kill::Signal(signal),
+        })
     }
 
-    /// Whether its time was ever up.
+    /// Whether it was ever to be ended.
     pub fn killed(&self) -> bool {
         self.kill.load(Ordering::Acquire) != wish::NONE
+    }
+
+    /// Whether its time was up.
+    pub fn timed_out(&self) -> bool {
+        self.killed() && self.signal.load(Ordering::Acquire) == 0
     }
 
     /// Whether it is still to be ended.

@@ -19,6 +19,7 @@ fn it_is_php_fpms() {
     let site = Site::new();
     site.file("locale.php", SCRIPT);
     site.file("all.php", "<?php echo setlocale(LC_CTYPE, 'C'), ' ', setlocale(LC_ALL, 0), ' ', setlocale(LC_TIME, ['no', 'C.UTF-8', 'C']),
+        ' ', json_encode([setlocale(LC_CTYPE, 'LC_CTYPE=C.UTF-8;LC_TIME=C'), setlocale(LC_ALL, 'LC_CTYPE=C.UTF-8;LC_TIME=C'), setlocale(99, 'C')]),
         ' ', setlocale(LC_ALL, 0), ' ', setlocale(LC_ALL, 'LC_CTYPE=C.UTF-8;LC_NUMERIC=C;LC_TIME=C;LC_COLLATE=C;LC_MONETARY=C;LC_MESSAGES=C;\
         LC_PAPER=C;LC_NAME=C;LC_ADDRESS=C;LC_TELEPHONE=C;LC_MEASUREMENT=C;LC_IDENTIFICATION=C'), ' ', json_encode(localeconv());");
     let pool = PoolConfig::new("www").children(1).set("clear_env", "no");
@@ -62,5 +63,47 @@ fn requests_beside_each_other_do_not_see_each_others() {
         let outcome = load.end();
         assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
     }
+    server.stop();
+}
+
+#[test]
+fn names_of_any_length_are_told() {
+    let given = std::path::Path::new("/usr/lib/locale/C.utf8");
+    if !given.exists() {
+        return wait::skipped("there is no locale C.utf8");
+    }
+    let site = Site::new();
+    let long = "x".repeat(230);
+    let copy = site.dir().join("locales").join(&long);
+    site::mkdir(&copy.join("LC_MESSAGES"));
+    for entry in std::fs::read_dir(given).expect("a locale").map(|entry| entry.expect("an entry")) {
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), copy.join(entry.file_name())).expect("copy");
+        }
+    }
+    let messages = "LC_MESSAGES/SYS_LC_MESSAGES";
+    std::fs::copy(given.join(messages), copy.join(messages)).expect("copy");
+    site.file(
+        "long.php",
+        format!("<?php setlocale(LC_ALL, '{long}'); setlocale(LC_TIME, 'C'); echo setlocale(LC_ALL, 0);"),
+    );
+    let pool = PoolConfig::new("www").set("env[LOCPATH]", &site.dir().join("locales").display().to_string());
+    let answer = |kind| Server::start_as(kind, &site, ServerConfig::pool(pool.clone())).get("/long.php").text();
+    let tested = answer(Kind::under_test());
+    assert!(tested.len() > 2500, "{tested}");
+    assert_eq!(tested, answer(Kind::PhpFpm));
+}
+
+#[test]
+fn it_takes_no_memory_for_good() {
+    let site = Site::new();
+    let script = "<?php
+        $used = fn() => (int) explode(' ', file_get_contents('/proc/thread-self/statm'))[1];
+        $change = function () { for ($n = 0; $n < 20000; $n++) { setlocale(LC_ALL, 'C.UTF-8'); setlocale(LC_TIME, 'C'); setlocale(LC_ALL, 'C'); } };
+        $change(); $begun = $used(); $change();
+        $pages = $used() - $begun; echo $pages < 500 ? 'same' : \"$pages pages more\";";
+    site.file("again.php", script);
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(1)));
+    assert_eq!(server.get("/again.php").text(), "same");
     server.stop();
 }

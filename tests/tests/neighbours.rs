@@ -156,7 +156,8 @@ fn c_libraries_find_relative_files_where_the_script_is() {
     let place = "fn() => basename(getcwd()) . ' ' . basename(readlink('/proc/thread-self/cwd'))";
     for (name, other) in [("a", "b"), ("b", "a")] {
         let code = format!(
-            "$place = {place}; $places = [$place()]; touch(\"$dir/{name}\"); wait_for(\"$dir/{other}\");
+            "register_shutdown_function(fn() => print(getcwd() === readlink('/proc/thread-self/cwd') ? ', same' : ', other'));
+            $place = {place}; $places = [$place()]; touch(\"$dir/{name}\"); wait_for(\"$dir/{other}\");
             $places[] = $place(); chdir('sub'); $places[] = $place(); @chdir('nonesuch'); $places[] = $place();
             echo implode(', ', $places);"
         );
@@ -166,10 +167,10 @@ fn c_libraries_find_relative_files_where_the_script_is() {
     let server = server(&site);
     let mut conns: Vec<Conn> = ["a", "b"].map(|name| begin(&server, &format!("{name}/place.php"), &dir)).into();
     for (conn, name) in conns.iter_mut().zip(["a", "b"]) {
-        assert_eq!(conn.answer(1).text(), format!("{name} {name}, {name} {name}, sub sub, sub sub"));
+        assert_eq!(conn.answer(1).text(), format!("{name} {name}, {name} {name}, sub sub, sub sub, same"));
     }
     // And in the next request.
-    assert_eq!(begin(&server, "a/place.php", &dir).answer(1).text(), "a a, a a, sub sub, sub sub");
+    assert_eq!(begin(&server, "a/place.php", &dir).answer(1).text(), "a a, a a, sub sub, sub sub, same");
     server.stop();
 }
 
@@ -206,5 +207,42 @@ fn openssl_finds_certificates_by_the_requests_environment() {
     let mut serves = begin(&server, "serve.php", &dir);
     assert_eq!(begin(&server, "ask.php", &dir).answer(1).text(), "[false,true]");
     assert_eq!(serves.answer(1).text(), "[false,true]");
+    server.stop();
+}
+
+/// A catalogue of gettext's with one message.
+fn catalogue(message: &str, translation: &str) -> Vec<u8> {
+    let number = |n: usize| u32::try_from(n).expect("small").to_ne_bytes();
+    // Magic number, version, count, places of the two tables and of no hash table; the tables' only rows.
+    let (first, second) = (44, 44 + message.len() + 1);
+    let numbers = [0x9504_12de, 0, 1, 28, 36, 0, 44, message.len(), first, translation.len(), second];
+    let head: Vec<u8> = numbers.into_iter().flat_map(number).collect();
+    [&head, message.as_bytes(), b"\0", translation.as_bytes(), b"\0"].concat()
+}
+
+#[test]
+fn messages_come_from_the_requests_own_domain() {
+    only_php_ftm!("php-fpm has a process for each request");
+    let site = Site::new();
+    let dir = site.writable("dir");
+    let catalogues = site.writable("locale/C.UTF-8/LC_MESSAGES");
+    for name in ["first", "second"] {
+        fs::write(catalogues.join(format!("{name}.mo")), catalogue("hello", &format!("hello of the {name}")))
+            .expect("write");
+        let other = if name == "first" { "second" } else { "first" };
+        let code = format!(
+            "setlocale(LC_ALL, 'C.UTF-8'); bindtextdomain('{name}', '{}'); $set = textdomain('{name}');
+            touch(\"$dir/{name}\"); wait_for(\"$dir/{other}\"); echo \"$set: \", gettext('hello'), gettext('unknown');",
+            site.dir().join("locale").display()
+        );
+        script(&site, &format!("{name}.php"), &code);
+    }
+    let pool = PoolConfig::new("www").children(2);
+    let pool = pool.set("php_admin_value[extension]", &extension::build("gettext").display().to_string());
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let mut conns: Vec<Conn> = ["first", "second"].map(|name| begin(&server, &format!("{name}.php"), &dir)).into();
+    for (conn, name) in conns.iter_mut().zip(["first", "second"]) {
+        assert_eq!(conn.answer(1).text(), format!("{name}: hello of the {name}unknown"));
+    }
     server.stop();
 }

@@ -446,3 +446,20 @@ fn it_does_not_restart_under_a_thread_that_is_left_to_itself_while_it_waits() {
     assert_eq!(server.get("/figures.php").text(), "10");
     server.stop();
 }
+
+#[test]
+fn functions_of_preloaded_scripts_stay_theirs() {
+    only_php_ftm!("php-fpm loads no zend_extension for a pool");
+    let site = Site::new();
+    // A function that PHP has elsewhere, and php-ftm would refuse.
+    let preload = "<?php function pcntl_rfork() { return 'its own'; } function id() { return getmypid(); }";
+    let preload = site.file("preload.php", preload);
+    site.file("use.php", "<?php echo pcntl_rfork(), ' ', id() === posix_getpid() ? 'thread' : 'process';");
+    let pool = cached("www").set("php_admin_value[opcache.preload]", &preload.display().to_string());
+    let user = if nix::unistd::geteuid().is_root() { "root" } else { "" };
+    let server = Server::start(&site, ServerConfig::pool(pool.set("php_admin_value[opcache.preload_user]", user)));
+    for _ in 0..8 {
+        assert_eq!(server.get("/use.php").text(), "its own thread");
+    }
+    server.stop();
+}

@@ -1,6 +1,8 @@
 //! `putenv()`: each request has an environment of its own, and the programs that it starts get it.
 
-use ftm_tests::fcgi::Call;
+use std::fs;
+
+use ftm_tests::fcgi::{Call, Conn};
 use ftm_tests::*;
 
 /// What a request finds in its environment, and what programs do that it starts in every way.
@@ -81,5 +83,36 @@ fn requests_beside_each_other_do_not_see_each_others() {
         assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
     }
     server.wait_nothing_lost(&before);
+    server.stop();
+}
+
+#[test]
+fn sqlites_temporary_files_are_where_the_pool_says() {
+    only_php_ftm!("php-fpm's process keeps what its first request says");
+    let site = Site::new();
+    let [of_pool, of_request, state] = ["of-pool", "of-request", "state"].map(|name| site.writable(name));
+    let script = "putenv('SQLITE_TMPDIR=OF_REQUEST'); putenv('TMPDIR=OF_REQUEST');
+        $db = new SQLite3(':memory:');
+        $db->exec('pragma temp_store = 1; pragma cache_size = 1; pragma cache_spill = 1; create temp table t (x)');
+        for ($n = 0; $n < 300; $n++) $db->exec('insert into t values (randomblob(9000))');
+        touch(\"STATE/$_GET[n]\"); wait_for('STATE/go'); echo 'done';";
+    let script =
+        script.replace("OF_REQUEST", &of_request.display().to_string()).replace("STATE", &state.display().to_string());
+    site.file("sqlite.php", format!("{PHP_WAIT_FOR}{script}"));
+    let pool = PoolConfig::new("www").children(2).set("env[SQLITE_TMPDIR]", &of_pool.display().to_string());
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let mut conns: Vec<Conn> = (0..2)
+        .map(|n| {
+            let mut conn = server.connect();
+            conn.send(Call::get(&site, &format!("/sqlite.php?n={n}")).encode(1));
+            eventually("its table is filled", || state.join(n.to_string()).exists());
+            conn
+        })
+        .collect();
+    let files: Vec<String> = proc::fds(server.workers()[0]).into_iter().filter(|fd| fd.contains("etilqs_")).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(files.iter().all(|file| file.starts_with(&of_pool.display().to_string())), "{files:?}");
+    fs::write(state.join("go"), "").expect("go");
+    conns.iter_mut().for_each(|conn| assert_eq!(conn.answer(1).text(), "done"));
     server.stop();
 }

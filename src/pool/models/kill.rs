@@ -16,7 +16,7 @@ fn a_kill_hits_its_request_or_nobody() {
         pool.submit(doomed.clone());
         pool.submit(next.clone());
         let thread = php_thread(&pool, 0, move |request, flag| {
-            let killed = request.take_kill();
+            let killed = request.take_kill().is_some();
             assert!(!killed || !Arc::ptr_eq(request, &next));
             thread::yield_now();
             assert!(!(flag.take() && Arc::ptr_eq(request, &next)), "the next one is interrupted");
@@ -42,7 +42,7 @@ fn a_kill_that_found_its_request_is_seen_by_it() {
         pool.submit(doomed.clone());
         // A script that loops until it is told otherwise.
         let thread = php_thread(&pool, 0, |request, flag| {
-            while !(flag.take() && request.take_kill()) {
+            while !(flag.take() && request.take_kill().is_some()) {
                 thread::yield_now();
             }
         });
