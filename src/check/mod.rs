@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long all pools may take together: less than a reload waits for its check.
 const PATIENCE_FOR_ALL: Duration = Duration::from_secs(20);
 
+/// The most pools with the same PHP that are named.
+const MOST_NAMES: usize = 8;
+
 /// PHP does not start for a pool. Why has been logged.
 pub struct CannotStart;
 
@@ -112,9 +115,14 @@ fn list(tried: Vec<Tried<'_>>) {
         }
     }
     for Tried { pools, inventory, .. } in different {
-        let word = if pools.len() == 1 { "pool" } else { "pools" };
+        let named = pools[..pools.len().min(MOST_NAMES)].join(", ");
+        let names = match pools.len() {
+            1 => format!("pool {named}"),
+            n if n <= MOST_NAMES => format!("pools {named}"),
+            n => format!("pools {named} and {} more", n - MOST_NAMES),
+        };
         for line in inventory {
-            log::notice!("[{word} {}] {line}", pools.join(", "));
+            log::notice!("[{names}] {line}");
         }
     }
 }

@@ -124,6 +124,20 @@ fn loaded_extensions_are_listed_once_for_pools_alike() {
 }
 
 #[test]
+fn of_many_pools_alike_the_first_are_named() {
+    only_php_ftm!("php-fpm lists none");
+    let site = site("", "");
+    let config = site.dir().join("php-fpm.conf");
+    let text = fs::read_to_string(&config).expect("read");
+    let blog = text.split_once("[blog]").expect("the second pool").1.to_string();
+    let more: String = (3..=10).map(|n| format!("[p{n}]{}", blog.replace("blog", &format!("p{n}")))).collect();
+    fs::write(&config, text + &more).expect("write");
+    let listed = listed(&test(&site, ""));
+    let start = "NOTICE: [pools www, blog, p3, p4, p5, p6, p7, p8 and 2 more] ";
+    assert!(!listed.is_empty() && listed.iter().all(|line| line.starts_with(start)), "{listed:#?}");
+}
+
+#[test]
 fn functions_that_act_on_all_requests_are_listed() {
     only_php_ftm!("php-fpm has a process for each request");
     let ini = format!("disable_functions = posix_setsid\nextension = {}\n", extension::build("gettext").display());
