@@ -6,7 +6,7 @@ use ftm_tests::ServerConfig;
 
 /// php.ini: what run-tests.php passes to each test, and what the command line has for defaults, which most tests were
 /// written for.
-const DEFAULTS: [&str; 30] = [
+const DEFAULTS: [&str; 29] = [
     "output_buffering = 0",
     "implicit_flush = 1",
     "max_execution_time = 0",
@@ -36,7 +36,6 @@ const DEFAULTS: [&str; 30] = [
     "opcache.jit_hot_func = 1",
     "opcache.jit_hot_return = 1",
     "opcache.jit_hot_side_exit = 1",
-    "opcache.protect_memory = 1",
 ];
 
 /// `config` with the settings that all tests share.
