@@ -83,9 +83,9 @@ fn a_thread_that_is_left_to_itself_answers_nobody_and_takes_no_further_request()
         let first = php_thread(&pool, 0, |request, _| {
             let _ = request.send_stdout(&[b"some of the "]);
         });
-        let gone = pool.abandon(0, &stuck);
+        let gone = pool.abandon(0, Some(&stuck));
         if gone {
-            stuck.give_up();
+            stuck.give_up("504 Gateway Timeout");
             assert_eq!(pool.take_slot(), Some(1));
             let second = php_thread(&pool, 1, |_, _| {});
             first.join().expect("the thread that was stuck");
