@@ -19,4 +19,7 @@ def run(name, options, subjects, site, machine, found):
         found.put(cell, number, name, samples.CPU, (figures.cpu_us(stack.master.pid) - before) / outcome.requests)
         found.put(cell, number, name, samples.P99, outcome.p99_us)
 
-    in_turns(subjects, options.rounds, lambda subject: Stack(subject, site, pool), one_round)
+    def warm_up(stack):
+        load.first(stack.url("/hello.php"))
+
+    in_turns(subjects, options.rounds, lambda subject: Stack(subject, site, pool), one_round, warm_up)
