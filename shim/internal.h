@@ -46,6 +46,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	bool stderr_started;            /* a message went to FCGI_STDERR: the next one follows "; " */
 	bool executing;                 /* the script was started: a body error now is the script's to handle */
 	bool retire;                    /* a setting of this request cannot be taken back: the thread is replaced after it */
+	bool modules_ended;             /* all modules have ended the request: none broke that off for the others */
 	bool time_up;                   /* request_terminate_timeout has ended the script */
 	int64_t in_c_since;             /* when its error was put off for the sake of C code, in milliseconds; 0: it was not */
 	ftm_body_end body_end;          /* how the body ended, as far as it was read */

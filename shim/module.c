@@ -72,6 +72,7 @@ static zend_result after_modules(void)
 	SG(post_read) = 1;
 	ftm_ini_restore_params();
 	ftm_session_close();
+	FTM_G(modules_ended) = true;
 	return SUCCESS;
 }
 

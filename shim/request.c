@@ -161,6 +161,7 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 	/* Request startup is what clears it after the former request. Until then, settings would be refused whose modules can
 	 * only tell later whether they are right, such as session.save_handler. */
 	PG(modules_activated) = 0;
+	FTM_G(modules_ended) = false;
 	CWDG(realpath_cache_size_limit) = FTM_G(realpath_cache_limit);
 	zend_try {
 		fill_request_info(request);
@@ -224,7 +225,8 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 
 	zend_try {
 		php_request_shutdown(NULL);
-		shut_down = true;
+		/* A bailout of a module after RSHUTDOWN stays in there, and the modules behind it are passed over. */
+		shut_down = FTM_G(modules_ended);
 	} zend_end_try();
 	if (!shut_down) {
 		/* Nothing else ends the response where shutdown broke off before the SAPI's turn. */
