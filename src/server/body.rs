@@ -46,6 +46,8 @@ struct State {
     end: Option<BodyEnd>,
     /// Its reader waits: waking nobody would be a system call for nothing.
     awaited: bool,
+    /// Somebody waits until so few bytes are buffered.
+    resume_at: Option<usize>,
     /// Nobody reads it any more.
     discarded: bool,
 }
@@ -142,11 +144,19 @@ impl Body {
         self.space.notify_one();
     }
 
-    /// Waits until less than `limit` bytes are buffered.
+    /// Waits until less than `limit` bytes are buffered; once it waits, until it is half of that, so that not each of a
+    /// script's small reads wakes the main thread.
     pub async fn wait_space(&self, limit: usize) {
-        while self.buffered() >= limit {
+        while self.lacks_space(limit) {
             self.space.notified().await;
         }
+    }
+
+    fn lacks_space(&self, limit: usize) -> bool {
+        let mut state = self.lock();
+        let full = state.buffered() >= limit;
+        state.resume_at = full.then_some(limit / 2);
+        full
     }
 
     /// Fills `out` as far as the body goes, waiting for what has not arrived. Returns the number of bytes and, where
@@ -163,7 +173,10 @@ impl Body {
                 state.taken += n;
                 filled += n;
                 since = Instant::now();
-                self.space.notify_one();
+                let left = state.buffered();
+                if state.resume_at.take_if(|at| left <= *at).is_some() {
+                    self.space.notify_one();
+                }
             } else if let Some(end) = state.end {
                 return (filled, Some(end));
             } else if since.elapsed() >= STALLED {
