@@ -99,6 +99,11 @@ void ftm_record_locks_close(int fd);
 /* Programs that a PHP thread starts inherit what they are meant to. */
 void ftm_inherited_startup(void);
 
+/* Programs that the calling thread has started: reaped after a request, where nobody waits for them any more. */
+void ftm_programs_startup(void);
+void ftm_program_started(void);
+void ftm_programs_reap(void);
+
 /* textdomain() of a PHP thread is its own, and goes with the thread. */
 void ftm_gettext_end(void);
 

@@ -88,6 +88,7 @@ static int spawn(const char *name, pid_t *pid, const char *path, const posix_spa
 		return of_process(pid, path, actions, attributes, argv, env);
 	}
 	targets.count = 0;
+	ftm_program_started();
 	ftm_keep_meant(&kept);
 	if (actions) {
 		/* Whoever made them is about to destroy them: what is added does no harm. */

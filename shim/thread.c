@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #ifndef sigev_notify_thread_id
@@ -97,14 +96,6 @@ static void close_persistent(void)
 	} zend_end_try();
 }
 
-/* Programs that a request has started and not waited for have no other parent than this thread: once they have ended, they
- * would stay as zombies for as long as the process lives. One that still runs is looked at again after the next request. */
-static void reap_programs(void)
-{
-	while (waitpid(-1, NULL, WNOHANG | __WNOTHREAD) > 0) {
-	}
-}
-
 ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 {
 	/* volatile: it is read after a longjmp */
@@ -135,7 +126,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 		while ((request = ftm_rs_next_request(slot))) {
 			sound = ftm_run_request(slot, request);
 			ftm_rs_request_done(slot, request);
-			reap_programs();
+			ftm_programs_reap();
 			if (own_umask) {
 				umask(ftm_process_umask);
 				ftm_directory_back();
