@@ -153,6 +153,9 @@ void ftm_session_close(void);
 /* Looks whether opcache wants to restart. False: a fatal error broke it off, and the request with it. */
 bool ftm_opcache_look(const ftm_request *request);
 
+/* Raises the fatal error for a request that is to be ended. May bail out. */
+void ftm_end_script_if_wanted(const ftm_request *request);
+
 /* Answers 504 if the request's time was up and its script has failed. Before the headers are sent. May bail out. */
 void ftm_answer_timeout(const ftm_request *request);
 

@@ -11,6 +11,7 @@
 #endif
 #include "internal.h"
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <time.h>
 
@@ -33,13 +34,29 @@ static void trace(const ftm_request *request)
 /* How long C code may go on that calls functions itself, in milliseconds. */
 #define C_PATIENCE 100
 
-/* PHP also asks in the midst of C code that has called a function. What that holds would be lost, such as the socket of a mysqli
- * that throws: it has a moment to return, and the script ends at its next opcode. */
-static bool may_end_script(zend_execute_data *execute_data)
+/* Whether PHP asks between two opcodes, not in the midst of C code that has called a function: `asker` is where in PHP. */
+static bool between_opcodes(zend_execute_data *execute_data, void *asker)
+{
+	if (!execute_data || !execute_data->func || ZEND_USER_CODE(execute_data->func->type)) {
+		return true;
+	}
+#if PHP_VERSION_ID >= 80400
+	/* It also asks when a function of C that the script has called is back, while that still is the current one. */
+	Dl_info info;
+	return !dladdr(asker, &info) || info.dli_saddr != (void *) zend_call_function;
+#else
+	(void) asker;
+	return false;
+#endif
+}
+
+/* What C code holds would be lost, such as the socket of a mysqli that throws: it has a moment to return, and the script ends
+ * at its next opcode. */
+static bool may_end_script(zend_execute_data *execute_data, void *asker)
 {
 	struct timespec time;
 
-	if (!execute_data || !execute_data->func || ZEND_USER_CODE(execute_data->func->type)) {
+	if (between_opcodes(execute_data, asker)) {
 		return true;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &time);
@@ -48,6 +65,21 @@ static bool may_end_script(zend_execute_data *execute_data)
 		FTM_G(in_c_since) = now;
 	}
 	return now - FTM_G(in_c_since) >= C_PATIENCE;
+}
+
+void ftm_end_script_if_wanted(const ftm_request *request)
+{
+	ftm_kill kill;
+
+	if (ftm_rs_take_kill(request, &kill)) {
+		FTM_G(in_c_since) = 0;
+		if (kill.signal) {
+			zend_error_noreturn(E_ERROR, "Another script has sent this request signal %d (posix_kill)", (int) kill.signal);
+		}
+		FTM_G(time_up) = true;
+		zend_error_noreturn(E_ERROR, "Maximum request time of %u second%s exceeded (request_terminate_timeout)", kill.seconds,
+			kill.seconds == 1 ? "" : "s");
+	}
 }
 
 /* Runs on the PHP thread between two opcodes. May bail out. */
@@ -62,17 +94,10 @@ static void on_interrupt(zend_execute_data *execute_data)
 		if (ftm_rs_trace_wanted(request)) {
 			trace(request);
 		}
-		ftm_kill kill;
-		if (ftm_rs_kill_pending(request) && !may_end_script(execute_data)) {
+		if (ftm_rs_kill_pending(request) && !may_end_script(execute_data, __builtin_return_address(0))) {
 			zend_atomic_bool_store_ex(&EG(vm_interrupt), true);
-		} else if (ftm_rs_take_kill(request, &kill)) {
-			FTM_G(in_c_since) = 0;
-			if (kill.signal) {
-				zend_error_noreturn(E_ERROR, "Another script has sent this request signal %d (posix_kill)", (int) kill.signal);
-			}
-			FTM_G(time_up) = true;
-			zend_error_noreturn(E_ERROR, "Maximum request time of %u second%s exceeded (request_terminate_timeout)",
-				kill.seconds, kill.seconds == 1 ? "" : "s");
+		} else {
+			ftm_end_script_if_wanted(request);
 		}
 	}
 	if (next_interrupt_function) {
