@@ -231,13 +231,12 @@ impl Threads {
             return self.grow_if_wanted();
         }
         self.pool.dispatcher.boots_again();
-        match self.boot(index) {
-            Ok(()) => self.figures.count(Counted::Recycle),
-            Err(e) => {
-                self.pool.dispatcher.release_slot(index, true);
-                self.figures.give_place_back();
-                self.complain(&format!("cannot start a PHP thread for slot {index}: {e}: trying again later"));
-            }
+        // First, since the new thread may at once serve who asks for the figure.
+        self.figures.count(Counted::Recycle);
+        if let Err(e) = self.boot(index) {
+            self.pool.dispatcher.release_slot(index, true);
+            self.figures.give_place_back();
+            self.complain(&format!("cannot start a PHP thread for slot {index}: {e}: trying again later"));
         }
     }
 
