@@ -79,13 +79,13 @@ static void run_script(void)
 		FTM_G(executing) = true;
 		ftm_directory_of_script(path);
 		php_execute_script(&file);
-		ftm_end_script_if_wanted(FTM_REQUEST()); /* it may have come to its end without an opcode that asks */
 		ftm_directory_follow();
 	}
 	if (!file.in_list) {
 		zend_destroy_file_handle(&file);
 	}
 	efree(path);
+	ftm_end_script_if_wanted(FTM_REQUEST()); /* it may have come to its end without an opcode that asks */
 }
 
 /* May bail out. */

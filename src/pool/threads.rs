@@ -250,7 +250,7 @@ impl Threads {
         self.lose(index);
     }
 
-    /// A thread has crashed, and goes no further: its client is answered, and another thread takes its place.
+    /// A thread has crashed, and goes no further: its client is answered.
     pub fn crashed(&self, id: NonZeroU64, signal: Signal) {
         self.crashed.set(true);
         let pool = self.pool.info.name.to_string_lossy();
@@ -272,7 +272,7 @@ impl Threads {
         self.crashed.get()
     }
 
-    /// Nobody waits for the thread of slot `index` any more, and another one takes its place.
+    /// Nobody waits for the thread of slot `index` any more. Another one takes its place, unless the process is to end.
     fn lose(&self, index: usize) {
         self.figures.give_place_back();
         // Whoever joins it might wait for ever.
