@@ -104,6 +104,20 @@ void ftm_programs_startup(void);
 void ftm_program_started(void);
 void ftm_programs_reap(void);
 
+/* Around what copies the process's descriptors to a program that is being started; what the first returns is for the second. */
+bool ftm_copies_begin(void);
+void ftm_copies_end(bool begun);
+
+/* Waits, for some seconds at most, until all that had begun has ended. */
+void ftm_copies_wait(void);
+
+/* A copy of this descriptor would be noticed by others: it has been locked. */
+void ftm_copies_matter(int fd);
+
+/* In the child of a fork(): closes copies that matter. Async-signal-safe. */
+void ftm_copies_drop(void);
+void ftm_copies_startup(void);
+
 /* textdomain() of a PHP thread is its own, and goes with the thread. */
 void ftm_gettext_end(void);
 
