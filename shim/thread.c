@@ -87,7 +87,7 @@ static int remove_entry(zval *entry)
 	return ZEND_HASH_APPLY_REMOVE;
 }
 
-/* Closes persistent connections, the last one first. ts_free_thread() frees the globals of all modules before it comes to
+/* Closes persistent connections, the last one first. At the thread's end, ts_free_thread() frees the globals of all modules before it comes to
  * them, and their destructors write there: a closed stream into FG(pclose_ret). */
 static void close_persistent(void)
 {
@@ -125,6 +125,9 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 		const ftm_request *request;
 		while ((request = ftm_rs_next_request(slot))) {
 			sound = ftm_run_request(slot, request);
+			if (FTM_G(time_up)) {
+				close_persistent(); /* their sockets may have been shut down */
+			}
 			ftm_rs_request_done(slot, request);
 			ftm_programs_reap();
 			if (own_umask) {
