@@ -34,6 +34,7 @@
 //! No test sleeps for a result: [`eventually`] polls a condition until [`DEADLINE`]. Heavy tests hold [`heavy`].
 
 pub mod apache;
+pub mod cached;
 pub mod compare;
 pub mod extension;
 pub mod fcgi;
