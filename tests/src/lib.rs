@@ -54,6 +54,7 @@ pub mod script;
 pub mod server;
 pub mod site;
 pub mod sound;
+pub mod times;
 pub mod wait;
 
 pub use apache::{Apache, Handler};
@@ -68,4 +69,5 @@ pub use rng::Rng;
 pub use server::{Kind, Listen, PoolConfig, Server, ServerConfig};
 pub use site::Site;
 pub use sound::{PHP_SOUND, PHP_SPOIL};
+pub use times::Times;
 pub use wait::{DEADLINE, PHP_WAIT_FOR, eventually, heavy};
