@@ -130,7 +130,6 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         track_finished: pool.request_terminate_timeout_track_finished,
         force: pool.force_kill_deadline,
         max_abandoned: usize::from(pool.max_abandoned_threads),
-        crash_drain: pool.crash_drain_timeout,
     };
     let local = tokio::task::LocalSet::new();
     let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
@@ -139,7 +138,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let bytes = |limit: Option<NonZeroU64>| limit.map(NonZeroU64::get);
     let ceilings = Ceilings::new(bytes(pool.max_thread_memory), bytes(pool.max_memory), ceilings::private_memory());
     let gate = Gate::new(clients);
-    let serving = Serving { pool: php_pool, sizing, limits, ceilings, doors, gate, control, settings };
+    let crash_drain = pool.crash_drain_timeout;
+    let serving = Serving { pool: php_pool, sizing, limits, crash_drain, ceilings, doors, gate, control, settings };
     match local.block_on(&runtime, serve(serving))? {
         End::Whole => {}
         // PHP's own end would free what the threads that are left still use.
@@ -269,6 +269,8 @@ struct Serving {
     pool: Arc<PhpPool>,
     sizing: Sizing,
     limits: RequestLimits,
+    /// `crash_drain_timeout`.
+    crash_drain: Duration,
     ceilings: Ceilings,
     doors: Vec<Door>,
     gate: Gate,
@@ -278,7 +280,7 @@ struct Serving {
 
 /// Serves until the end.
 async fn serve(serving: Serving) -> Result<End, String> {
-    let Serving { pool, sizing, limits, ceilings, doors, gate, control, settings } = serving;
+    let Serving { pool, sizing, limits, crash_drain, ceilings, doors, gate, control, settings } = serving;
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
     let (ended, mut ends) = mpsc::unbounded_channel::<Ended>();
@@ -287,7 +289,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
     let orders = Rc::new(control.watched().map_err(|e| format!("cannot watch the master: {e}"))?);
 
-    let faults = Faults::contain(limits.crash_drain, &orders).map_err(|e| format!("cannot watch for crashes: {e}"))?;
+    let faults = Faults::contain(crash_drain, &orders).map_err(|e| format!("cannot watch for crashes: {e}"))?;
     let threads = Rc::new(Threads::new(pool.clone(), sizing, ended));
     threads.start()?;
     let mut tick = tokio::time::interval_at(Instant::now() + MAINTENANCE, MAINTENANCE);
