@@ -89,6 +89,7 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	ftm_config = *config;
 	ftm_process_umask = umask(0);
 	umask(ftm_process_umask);
+	ftm_environment_keep();
 	if (!php_tsrm_startup()) {
 		return "cannot start the thread-safe resource manager: out of memory?";
 	}

@@ -78,6 +78,10 @@ const char *ftm_param_value(const ftm_request *request, const char *name, size_t
 		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
 	}
 
+/* Keeps what PHP reads of the environment when a thread starts; and what is read meanwhile is that. */
+void ftm_environment_keep(void);
+void ftm_environment_starting(bool now);
+
 /* The environment of the calling thread's request, or that of the process. */
 char **ftm_environment(void);
 

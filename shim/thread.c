@@ -113,7 +113,9 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	}
 
 	ftm_php_thread = true;
+	ftm_environment_starting(true);
 	ts_resource(0);
+	ftm_environment_starting(false);
 	ZEND_TSRMLS_CACHE_UPDATE();
 	ftm_functions_take_over();
 	SG(server_context) = NULL;
