@@ -110,10 +110,13 @@ void ftm_gettext_end(void);
 /* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
 void ftm_fault_name(uint64_t id);
 
-/* The calling thread uses the functions of one that has ended, where PHP makes copies for each. Right after ts_resource(). */
-void ftm_functions_take_over(void);
-/* Right before ts_free_thread(). Not where a request has left functions of its own, or disabled some of PHP's. */
-void ftm_functions_leave(void);
+/* Remembers the tables that PHP threads begin with. In the main thread, when all modules have started. */
+void ftm_tables_startup(void);
+/* ts_resource() and ts_free_thread() of a PHP thread. */
+void ftm_tables_boot(void);
+void ftm_tables_leave(void);
+/* Gives back what requests have written to. Between requests. */
+void ftm_tables_trim(void);
 
 /* The current directory of a PHP thread that shares it with no other: remembered, followed and left with each request. */
 void ftm_directory_own(void);

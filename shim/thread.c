@@ -113,9 +113,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	}
 
 	ftm_php_thread = true;
-	ts_resource(0);
-	ZEND_TSRMLS_CACHE_UPDATE();
-	ftm_functions_take_over();
+	ftm_tables_boot();
 	SG(server_context) = NULL;
 	FTM_G(realpath_cache_limit) = CWDG(realpath_cache_size_limit);
 	ftm_lock_admin_entries();
@@ -144,14 +142,12 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_rs_thread_leaving(slot);
 	close_persistent();
 	ftm_timer_free();
-	if (sound) {
-		ftm_functions_leave();
-	} else {
+	if (!sound) {
 		/* Texts in the request's memory, which goes as a whole: PHP has not come to let go of them. */
 		PG(last_error_message) = NULL;
 		PG(last_error_file) = NULL;
 	}
-	ts_free_thread();
+	ftm_tables_leave();
 	ftm_request_state_reset();
 	ftm_gettext_end();
 	ftm_directory_end();
