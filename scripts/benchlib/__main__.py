@@ -11,11 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import beside, burst, churn, grid, machine, processes, reload, report, samples, subjects, syscalls, waiting
+from . import beside, burst, churn, grid, machine, memory, processes, reload, report, samples, subjects, syscalls, waiting
 
 CASES = {
     **{name: grid.run for name in grid.CASES},
     "churn": churn.run, "burst": burst.run, "idle": beside.run, "slow": beside.run, "wait": waiting.run,
+    "memory": memory.run,
     "reload": reload.run, "upgrade": reload.run, "syscalls": syscalls.run,
 }
 # What "all" leaves out: what takes other settings, or a debugger.
@@ -63,7 +64,7 @@ def prepare_site(run, cases):
     """The scripts, where the servers' user can read them, and DokuWiki, whose data it can write."""
     site = run / "site"
     shutil.copytree(Path(__file__).resolve().parent / "site", site)
-    if "dokuwiki" in cases:
+    if {"dokuwiki", "memory"} & set(cases):
         command = [subjects.ROOT / "scripts/dokuwiki", run / "wiki"]
         shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
         if os.geteuid() == 0:
