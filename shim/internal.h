@@ -42,6 +42,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	char *redirect_status_env;
 	char *error_header;
 	char *fpm_config;
+	bool served;                    /* a request has begun on this thread */
 	/* state of the request under way */
 	bool stderr_started;            /* a message went to FCGI_STDERR: the next one follows "; " */
 	bool executing;                 /* the script was started: a body error now is the script's to handle */

@@ -95,14 +95,21 @@ impl Slot {
     /// Waits for mail. Only for the slot's own thread, which must have put itself on the idle stack.
     pub fn wait(&self) -> Option<Arc<Request>> {
         let mut mail = lock(&self.mail);
+        let mut patience = php::IDLE_LONG;
         loop {
             match mail.take() {
                 Some(Mail::Request(request)) => return Some(request),
                 Some(Mail::Leave) => return None,
                 None => {
-                    // An idle thread holds nothing up, so it only looks around once in a while.
-                    let hour = Duration::from_secs(3600);
-                    mail = self.wake.wait_timeout(mail, hour).unwrap_or_else(PoisonError::into_inner).0;
+                    let (kept, waited) = self.wake.wait_timeout(mail, patience).unwrap_or_else(PoisonError::into_inner);
+                    mail = kept;
+                    if waited.timed_out() && patience == php::IDLE_LONG && mail.is_none() {
+                        drop(mail); // nobody is to wait for this
+                        php::give_back_memory();
+                        mail = lock(&self.mail);
+                        // An idle thread holds nothing up, so it only looks around once in a while.
+                        patience = Duration::from_secs(3600);
+                    }
                 }
             }
         }

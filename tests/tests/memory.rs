@@ -1,4 +1,4 @@
-//! `pm.max_thread_memory` and `pm.max_memory`: leaks are bounded, and no request is lost.
+//! Memory is given back; `pm.max_thread_memory` and `pm.max_memory`: leaks are bounded, and no request is lost.
 
 use ftm_tests::fcgi::{Answer, Call};
 use ftm_tests::*;
@@ -62,5 +62,47 @@ fn a_process_that_has_too_much_is_replaced() {
     let outcome = load.end();
     assert!(outcome.failures.is_empty() && outcome.broken == 0, "{outcome:?}");
     server.wait_log("MiB of memory (pm.max_memory)");
+    server.stop();
+}
+
+/// Takes some MiB of PHP's heap and some of the stack, and defines what a script can, which must not be there yet.
+const TAKE: &str = r#"<?php
+for ($i = 0; $i < 300; $i++) {
+    if (function_exists("f$i") || defined("K$i")) die("left: $i");
+    define("K$i", $i);
+    eval("function f$i() { return $i; } class C$i {}");
+}
+usleep((int) ($_GET['us'] ?? 0));
+$all = [];
+for ($i = 0; $i < 100000; $i++) $all[] = [$i];
+preg_match('/^(a|b)*$/', str_repeat('ab', 1000));
+echo count($all), f299(), K299, get_class(new C299);
+"#;
+
+#[test]
+fn idle_threads_give_back_what_a_burst_took() {
+    const THREADS: u16 = 8;
+    only_php_ftm!("php-fpm's children keep it");
+    let site = Site::new();
+    site.file("take.php", TAKE);
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(usize::from(THREADS))));
+    let burst = || {
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let mut conn = server.connect();
+                    for id in 1..=4 {
+                        // All at once: a thread for each.
+                        let answer = conn.call(id, &Call::get(&site, "/take.php?us=300000").keep());
+                        assert_eq!(answer.text(), "100000299299C299");
+                    }
+                });
+            }
+        });
+    };
+    burst();
+    let after = server.memory();
+    eventually("most of it is given back", || server.memory() < after / 2);
+    burst(); // what was given back is missing nowhere
     server.stop();
 }
