@@ -27,6 +27,7 @@ use super::dispatch::Dispatcher;
 use super::environment;
 use super::figures::OwnFigures;
 use super::files::PoolFiles;
+use super::leftovers;
 use super::opcache::{self, Opcache};
 use super::pages::Pages;
 use super::privileges::{self, Identity};
@@ -311,6 +312,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
     if ceilings.any() {
         drop(tokio::task::spawn_local(ceilings::watch(ceilings, pool.clone(), threads.clone(), orders.clone())));
     }
+    drop(tokio::task::spawn_local(leftovers::watch(threads.clone())));
     let most = limits.max_abandoned;
     let watching = watch_requests(watchdog.clone(), dispatcher.clone(), threads.clone(), orders.clone(), most);
     drop(tokio::task::spawn_local(watching));
