@@ -4,6 +4,7 @@
 mod callbacks;
 mod engine;
 pub mod ffi;
+mod known_files;
 mod logged;
 mod request;
 mod script_path;
