@@ -81,6 +81,7 @@ static size_t whole_pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
+#ifdef FTM_WRAPPED
 /* Moves the image into a file that threads can map, and nobody can change. False: it is not to be had. */
 static bool move_to_file(int file)
 {
@@ -103,6 +104,7 @@ static bool move_to_file(int file)
 	contents = map;
 	return true;
 }
+#endif
 
 void ftm_tables_startup(void)
 {
