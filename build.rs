@@ -137,8 +137,9 @@ fn export_interposed() {
     let functions = listed.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
         let name = fields.next()?;
-        // Functions; php-ftm's own, and those of its PHP module, are nobody else's.
-        (fields.next()? == "T" && !["ftm_", "zif_", "zm_"].iter().any(|own| name.starts_with(own))).then_some(name)
+        // Functions; php-ftm's own, those of its PHP module, and those that PHP is linked to, are nobody else's.
+        (fields.next()? == "T" && !["ftm_", "zif_", "zm_", "__wrap_"].iter().any(|own| name.starts_with(own)))
+            .then_some(name)
     });
     for function in functions {
         println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={function}");
@@ -160,6 +161,10 @@ fn link(php: &Php, library: &Library) {
             println!("cargo:rustc-link-arg=-Wl,--no-whole-archive");
             println!("cargo:rustc-link-arg=-rdynamic");
             println!("cargo:rerun-if-changed={}", path.display());
+            for function in ["zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod"] {
+                // By shim/floats.c.
+                println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
+            }
             for flag in php.ask("--libs").split_whitespace() {
                 println!("cargo:rustc-link-arg={flag}");
             }

@@ -4,6 +4,7 @@
 mod callbacks;
 mod engine;
 pub mod ffi;
+mod floats;
 mod logged;
 mod request;
 mod script_path;
