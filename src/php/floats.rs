@@ -96,9 +96,45 @@ fn digits_in<const N: usize, R>(value: f64, wanted: Wanted, use_them: impl FnOnc
     }
 }
 
+/// The digits of a number that is a whole one of tenths, hundredths or the like, as most are that pages show: that and the power
+/// of ten that it is divided by. With up to 15 digits no other number of as many is as near, and none of fewer is as near.
+fn simple(value: f64) -> Option<(u64, i32)> {
+    const POWERS: [f64; 7] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+    for (scale, power) in POWERS.into_iter().enumerate() {
+        let scaled = value * power;
+        if scaled >= 1e15 {
+            break;
+        }
+        let whole = (scaled + 0.5) as u64;
+        // Both are exact, so this is what reading the digits gives.
+        if whole as f64 / power == value {
+            return Some((whole, scale as i32));
+        }
+    }
+    None
+}
+
 /// Calls `use_them` with the decimal digits of a number that is finite and above zero, and where the point is among them: that
 /// many stand before it. They neither begin nor end with a zero, and are empty where rounding has left nothing.
 fn digits<R>(value: f64, wanted: Wanted, use_them: impl FnOnce(&[u8], i32) -> R) -> R {
+    let most = match wanted {
+        Wanted::Shortest => 15,
+        Wanted::Significant(digits) if digits <= 15 => digits.max(1),
+        _ => 0,
+    };
+    if most > 0
+        && let Some((mut whole, scale)) = simple(value)
+        && whole < 10u64.pow(most as u32)
+    {
+        let (mut text, mut at) = ([0; FEW], FEW);
+        while whole > 0 {
+            at -= 1;
+            text[at] = b'0' + (whole % 10) as u8;
+            whole /= 10;
+        }
+        let end = text.iter().rposition(|&b| b != b'0').map_or(at, |last| last + 1);
+        return use_them(&text[at..end], (FEW - at) as i32 - scale);
+    }
     match wanted {
         Wanted::Shortest | Wanted::Significant(..=17) => digits_in::<FEW, R>(value, wanted, use_them),
         _ => digits_in::<ALL, R>(value, wanted, use_them),
