@@ -131,6 +131,9 @@ const char *ftm_php_version(void);
 /* PHP_VERSION_ID of the PHP that this binary was compiled against, such as 80232. */
 uint32_t ftm_php_version_id(void);
 
+/* This is opcache's lock file. Once in a process, before its threads. */
+void ftm_opcache_locks(int fd);
+
 /* The life of a PHP thread: boots its state, runs requests until ftm_rs_next_request() has no more, frees all state.
  * `slot` is handed to the callbacks; `id`, not 0, is what ftm_fault calls it. Must be called on a thread of its own that ends
  * afterwards. */

@@ -186,10 +186,14 @@ void ftm_request_state_reset(void);
  * any more, or was changed for good (FTM_G(retire)). */
 bool ftm_run_request(void *slot, const ftm_request *request);
 
-/* The thread's max_execution_time timer: made once per thread, armed by PHP. */
+/* The thread's max_execution_time timer: made once per thread, armed by PHP. prepare() and keep() go around the start of a
+ * request. */
 void ftm_timer_prepare(void);
 void ftm_timer_keep(void);
 void ftm_timer_free(void);
+
+/* The thread's umask as it was at its start. */
+void ftm_umask_back(void);
 
 /* Chains zend_interrupt_function. Once per process, before opcache starts its compiler: the machine code calls whatever function is
  * there by then, and none at all if there is none. */

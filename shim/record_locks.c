@@ -8,7 +8,9 @@
  *    the one that locks parts, knows of all its connections in the process, and takes and releases locks for all of them with the
  *    descriptor of any. As long as one of the descriptors is open with which locks were asked for, they stay.
  *
- * Files without a name are left alone: opcache's lock file is one (see src/pool/opcache.rs), and no other process has it.
+ * Files without a name are left alone: opcache's lock file is one (see src/pool/opcache.rs), and no other process has it. That
+ * processes use the cache, which opcache notes there for each request, is not even asked of the kernel: a process does not see
+ * its own locks, and php-ftm holds another one instead.
  */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
@@ -196,9 +198,27 @@ static int ask(const struct stat *of, int fd, int command, struct flock *lock)
 	return result;
 }
 
+static int opcache = -1;
+
+void ftm_opcache_locks(int fd)
+{
+	opcache = fd;
+}
+
+/* Locks of byte 1 say that the cache is in use, of byte 0 that it is written to; at the end of a request both are given up. */
+static bool says_in_use(const struct flock *lock)
+{
+	return lock->l_whence == SEEK_SET && ((lock->l_start == 1 && lock->l_len == 1 && lock->l_type != F_WRLCK)
+		|| (lock->l_start == 0 && lock->l_len == 0 && lock->l_type == F_UNLCK));
+}
+
 int ftm_record_lock(int fd, int command, struct flock *lock)
 {
 	struct stat found;
+
+	if (fd == opcache && command == F_SETLK && lock && says_in_use(lock)) {
+		return 0;
+	}
 
 	if (!lock || fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
 		return (int) plain(fd, command, lock);

@@ -12,74 +12,8 @@
 #include "internal.h"
 
 #include <sched.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
-
-#ifndef sigev_notify_thread_id
-# define sigev_notify_thread_id _sigev_un._tid
-#endif
-
-/* The timer of max_execution_time counts the thread's CPU time (max_execution_clock = cpu), as PHP-FPM's ITIMER_PROF
- * does, and lives as long as the thread. PHP makes and deletes one per request, on a wall clock, unless EG(pid) tells it
- * otherwise: equal to getpid() means "there is one", any other value but 0 "it is not mine to delete". */
-#define TIMER_KEPT ((pid_t) -1)
-
-static TSRM_TLS bool timer_made;
-
-/* A thread stays in its process: getpid() need not be asked for each request. */
-static TSRM_TLS pid_t own_process;
 
 TSRM_TLS bool ftm_php_thread;
-
-static void timer_make(void)
-{
-	struct sigevent event = {0};
-
-	event.sigev_notify = SIGEV_THREAD_ID;
-	event.sigev_signo = SIGRTMIN;
-	event.sigev_value.sival_ptr = &EG(max_execution_timer_timer);
-	event.sigev_notify_thread_id = (pid_t) syscall(SYS_gettid);
-	/* Where a foreign SIGRTMIN is passed on to: nobody. PHP saves its own handler here, which would call itself. */
-	EG(oldact) = (struct sigaction) {0};
-	own_process = getpid();
-	if (EG(pid) == own_process) {
-		timer_delete(EG(max_execution_timer_timer)); /* the wall clock one that the new thread was given */
-	}
-	if (timer_create(ftm_config.wall_clock ? CLOCK_BOOTTIME : CLOCK_THREAD_CPUTIME_ID, &event,
-	                 &EG(max_execution_timer_timer)) == 0) {
-		timer_made = true;
-	} else {
-		EG(pid) = 0; /* PHP tries to make its own and reports why it cannot */
-	}
-}
-
-void ftm_timer_prepare(void)
-{
-	if (!timer_made) {
-		timer_make();
-	}
-	if (timer_made) {
-		EG(pid) = own_process;
-	}
-}
-
-void ftm_timer_keep(void)
-{
-	if (timer_made) {
-		EG(pid) = TIMER_KEPT;
-	}
-}
-
-void ftm_timer_free(void)
-{
-	if (timer_made) {
-		timer_delete(EG(max_execution_timer_timer));
-		EG(pid) = 0;
-		timer_made = false;
-	}
-}
 
 static int remove_entry(zval *entry)
 {
@@ -128,7 +62,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 			ftm_rs_request_done(slot, request);
 			ftm_programs_reap();
 			if (own_umask) {
-				umask(ftm_process_umask);
+				ftm_umask_back();
 				ftm_directory_back();
 			}
 			if (!sound) {

@@ -82,12 +82,13 @@ extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request 
             return std::ptr::null();
         }
         let first = !std::mem::replace(&mut thread.asked, true);
-        let Some(request) = pool.dispatcher.next(&thread.slot, first) else {
+        let Some(request) = pool.dispatcher.next(&thread.slot, first, &mut thread.input) else {
             return std::ptr::null();
         };
         thread.served += 1;
         thread.slot.set_running(Some(request.clone()));
-        let running = Running::new(request, pool.clone(), std::mem::take(&mut thread.buffer));
+        let buffer = std::mem::take(&mut thread.buffer);
+        let running = Running::new(request, pool.clone(), buffer, &mut thread.known);
         thread.running = Some(running);
         // SAFETY: made above, and the C side does not have it yet.
         unsafe { running.as_ref() }.show(thread.slot.row());
@@ -147,10 +148,8 @@ extern "C" fn ftm_rs_request_done(slot: *mut c_void, request: *const ffi::ftm_re
         // SAFETY: C passes on what it was given.
         let thread = unsafe { thread(slot) };
         debug_assert!(thread.running.is_some_and(|running| std::ptr::eq(Running::view(running), request)));
-        if let Some(running) = thread.running.take() {
-            // SAFETY: the C side is done with the request: that is what this call says.
-            thread.buffer = unsafe { Running::end(running) };
-            thread.slot.set_running(None);
+        // SAFETY: the C side is done with the request: that is what this call says.
+        if unsafe { thread.end_request() } {
             thread.slot.row().end();
             thread.pool.output.request_ended();
         }

@@ -5,6 +5,7 @@ mod callbacks;
 mod engine;
 pub mod ffi;
 mod floats;
+mod known_files;
 mod logged;
 mod request;
 mod script_path;

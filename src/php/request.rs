@@ -8,6 +8,7 @@ use ftm_fastcgi::Params;
 use nix::unistd::gettid;
 
 use super::ffi;
+use super::known_files::KnownFiles;
 use super::script_path::ScriptPath;
 use super::thread::PhpPool;
 use crate::observe::log::Level;
@@ -35,10 +36,10 @@ pub struct Running {
 }
 
 impl Running {
-    /// Makes the request ready for the C side. `output` is an empty buffer to use.
-    pub fn new(request: Arc<Request>, pool: Arc<PhpPool>, output: Vec<u8>) -> NonNull<Running> {
+    /// Makes the request ready for the C side. `output` is an empty buffer to use; `known`: what the thread knows of files.
+    pub fn new(request: Arc<Request>, pool: Arc<PhpPool>, output: Vec<u8>, known: &mut KnownFiles) -> NonNull<Running> {
         let mut params = request.take_params();
-        let path = ScriptPath::resolve(&mut params, &pool.paths);
+        let path = ScriptPath::resolve(&mut params, &pool.paths, known);
         let list = param_list(&params, request.role().as_str());
         let view = ffi::ftm_request {
             rust: ptr::null_mut(),

@@ -9,11 +9,14 @@ use std::ffi::{CString, OsStr, c_char};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
+use std::time::Duration;
 
 use ftm_fastcgi::Params;
 
+use super::known_files::KnownFiles;
+
 /// The ini settings that decide.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PathSettings {
     /// `cgi.fix_pathinfo`.
     pub fix_pathinfo: bool,
@@ -23,6 +26,8 @@ pub struct PathSettings {
     pub doc_root: Option<Vec<u8>>,
     /// PHP 8.4 and later hand PATH_INFO out decoded where it was cut from Apache's encoded path.
     pub decode_path_info: bool,
+    /// How long a script that was found is not looked for again (`realpath_cache_ttl`).
+    pub remembered: Duration,
 }
 
 /// What was found.
@@ -39,18 +44,41 @@ pub struct ScriptPath {
 
 impl ScriptPath {
     /// Finds the script and corrects the parameters.
-    pub fn resolve(params: &mut Params, settings: &PathSettings) -> ScriptPath {
+    /// Which files are there may be taken from `known`.
+    pub fn resolve(params: &mut Params, settings: &PathSettings, known: &mut KnownFiles) -> ScriptPath {
+        if let Some(plain) = ScriptPath::plain(params, settings, known) {
+            return plain;
+        }
         let mut fix = Fix::new(params, settings);
         let Some(script) = fix.script_filename.clone().or_else(|| fix.path_translated.clone()) else {
             return ScriptPath { script: None, script_name: None, missing: false, named: false };
         };
-        let (script, script_name, missing) = fix.run(script);
+        let (script, script_name, missing) = fix.run(script, known);
         ScriptPath {
             script: script.filter(|path| is_valid(path)).map(c_string),
             script_name: script_name.map(c_string),
             missing,
             named: true,
         }
+    }
+
+    /// What [`Fix::run`] would find where nothing is to be corrected, as from nginx and for files that are there.
+    fn plain(params: &Params, settings: &PathSettings, known: &mut KnownFiles) -> Option<ScriptPath> {
+        let script = params.get(b"SCRIPT_FILENAME").filter(|path| !path.is_empty() && !path.ends_with(b"/"))?;
+        let none = |name: &[u8]| params.get(name).is_none();
+        let plain = settings.fix_pathinfo
+            && [b"PATH_TRANSLATED".as_slice(), b"REDIRECT_URL", b"PATH_INFO"].into_iter().all(none)
+            && (settings.doc_root.is_none() || !none(b"DOCUMENT_ROOT"))
+            && proxy_scheme(script).is_none()
+            && is_valid(script)
+            && !script.contains(&0)
+            && known.exists(script);
+        plain.then(|| ScriptPath {
+            script: Some(c_string(script.to_vec())),
+            script_name: params.get(b"SCRIPT_NAME").map(|name| c_string(name.to_vec())),
+            missing: false,
+            named: true,
+        })
     }
 
     /// The parameter, unless no file was named.
@@ -135,7 +163,7 @@ impl<'a> Fix<'a> {
     }
 
     /// Returns the script, SCRIPT_NAME, and whether the file is missing.
-    fn run(&mut self, mut script: Bytes) -> (Option<Bytes>, Option<Bytes>, bool) {
+    fn run(&mut self, mut script: Bytes, known: &mut KnownFiles) -> (Option<Bytes>, Option<Bytes>, bool) {
         self.correct_iis();
         if self.strip_proxy_url() {
             script = self.script_filename.clone().unwrap_or_default();
@@ -161,7 +189,7 @@ impl<'a> Fix<'a> {
             name = Some(url.clone());
             name_replaced = true;
         }
-        if !script.is_empty() && (script.ends_with(b"/") || !exists(&script)) {
+        if !script.is_empty() && (script.ends_with(b"/") || !known.exists(&script)) {
             self.cut_back(script, name, document_root)
         } else {
             let name = self.take_as_it_is(&script, name, name_replaced, redirect_url.is_some());
@@ -320,10 +348,6 @@ impl<'a> Fix<'a> {
 
 fn os(path: &[u8]) -> &OsStr {
     OsStr::from_bytes(path)
-}
-
-fn exists(path: &[u8]) -> bool {
-    fs::metadata(os(path)).is_ok()
 }
 
 fn is_regular_file(path: &[u8]) -> bool {

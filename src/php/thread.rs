@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::ffi;
+use super::known_files::KnownFiles;
 use super::logged::Logged;
 use super::request::Running;
 use super::script_path::PathSettings;
@@ -31,7 +32,7 @@ pub struct PhpPool {
     /// Connections that wait in the kernel.
     pub backlog: Backlog,
     /// What becomes of what workers say.
-    pub output: WorkerOutput,
+    pub output: Arc<WorkerOutput>,
     /// `slowlog`, where requests may be slow.
     pub slow: Option<SlowLog>,
     /// `request_terminate_timeout` in seconds; 0: none.
@@ -58,6 +59,10 @@ pub(super) struct PhpThread {
     pub(super) running: Option<NonNull<Running>>,
     /// The response buffer, kept from request to request.
     pub(super) buffer: Vec<u8>,
+    /// Scripts that it has found.
+    pub(super) known: KnownFiles,
+    /// What is read from connections goes here.
+    pub(super) input: Vec<u8>,
     /// What the access log tells of the request under way, once its script has ended.
     pub(super) logged: Option<Logged>,
     /// It has asked for a request.
@@ -66,13 +71,35 @@ pub(super) struct PhpThread {
     pub(super) served: u64,
 }
 
+impl PhpThread {
+    /// The request under way is over in every respect. False: there is none.
+    ///
+    /// # Safety
+    ///
+    /// The C side does not use it any more.
+    pub(super) unsafe fn end_request(&mut self) -> bool {
+        let Some(running) = self.running.take() else { return false };
+        let lobby = self.pool.dispatcher.lobby();
+        let visit = self.slot.take_visit();
+        let wire = visit.as_ref().map(|visit| visit.direct.wire.clone());
+        let visit = visit.and_then(|visit| lobby.keep_early(visit));
+        // SAFETY: by the contract above.
+        self.buffer = unsafe { Running::end(running) };
+        self.slot.set_running(None);
+        match (visit, wire) {
+            (Some(direct), _) => lobby.end(direct),
+            (None, Some(wire)) => lobby.drain(wire),
+            (None, None) => {} // the main thread has it
+        }
+        true
+    }
+}
+
 /// If a bailout skipped the end of the request, it ends with the thread.
 impl Drop for PhpThread {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            // SAFETY: the C side has returned, so it holds no pointer any more.
-            drop(unsafe { Running::end(running) });
-        }
+        // SAFETY: the C side has returned, so it holds no pointer any more.
+        unsafe { self.end_request() };
     }
 }
 
@@ -91,10 +118,12 @@ pub fn spawn(
     let builder = thread::Builder::new().name(format!("php {}", slot.index())).stack_size(pool.stack_size);
     builder.spawn(move || {
         let mut this = Box::new(PhpThread {
+            known: KnownFiles::new(pool.paths.remembered),
             pool,
             slot,
             running: None,
             buffer: Vec::new(),
+            input: Vec::new(),
             logged: None,
             asked: false,
             served: 0,

@@ -93,7 +93,11 @@ pub async fn watch(faults: Faults, pool: Arc<PhpPool>, threads: Rc<Threads>, fir
             }
         };
         match next.await {
-            Ok(Ok((thread, signal))) => threads.crashed(thread, signal),
+            Ok(Ok((thread, signal))) => {
+                // First: whoever has an answer may connect again, and is the next process's.
+                pool.dispatcher.lobby().stop_accepting();
+                threads.crashed(thread, signal);
+            }
             Ok(Err(e)) => return log::alert!("[pool {name}] cannot learn of crashes any more: {e}"),
             Err(_) => break,
         }

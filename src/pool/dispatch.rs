@@ -1,13 +1,17 @@
-//! Requests to slots: a LIFO stack of idle slots (hot caches, few threads active) and a FIFO queue of requests.
+//! Requests to threads: those that an idle thread finds in the lobby itself, and a FIFO queue of those that the main thread
+//! has read.
 //!
 //! ```text
-//!  submit ──> idle slot? ── yes ──> its mailbox ──> the slot's thread wakes
-//!                │
-//!                no ──> queue ──> the next slot that asks (a request whose client has left is dropped unrun)
-//!                         └──> work_waits: the pool may boot a further thread
+//!  next ──> queue? ── yes ──> the request (one whose client has left is dropped unrun)
+//!             │
+//!             no ──> idle, in the lobby ──> a request of its own there
+//!                                     └──> the bell: look again
+//!  submit ──> queue ──> somebody idle? ── yes ──> the bell
+//!                         └── no ──> work_waits: the pool may boot a further thread
 //! ```
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,9 +19,10 @@ use tokio::sync::Notify;
 
 use super::figures::OwnFigures;
 use super::sizing::Counts;
-use super::slot::{Mail, Slot};
+use super::slot::Slot;
+use super::stuck;
 use super::waits::Waits;
-use crate::server::Request;
+use crate::server::{Event, Lobby, Request, Visit};
 use crate::sync::{Mutex, MutexGuard};
 
 /// Hands requests to the slots of a pool.
@@ -27,6 +32,9 @@ pub struct Dispatcher {
     queue_limit: usize,
     space: Notify,
     figures: OwnFigures,
+    lobby: Lobby,
+    /// Requests that no queue has seen.
+    unqueued: AtomicU64,
     /// The number of threads changes with the work.
     elastic: bool,
     wanted: Notify,
@@ -58,6 +66,9 @@ struct State {
     /// Threads, and how many of them have not asked for their first request.
     threads: usize,
     booting: usize,
+    /// Idle threads that are to leave, and slots whose threads do so.
+    retiring: usize,
+    retired: BTreeSet<usize>,
     stopping: bool,
 }
 
@@ -65,6 +76,20 @@ impl State {
     /// Threads that have nothing to do, but for those that boot to take what waits.
     fn spare(&self) -> usize {
         self.idle.len() + self.booting.saturating_sub(self.queue.len())
+    }
+
+    /// A thread is not idle any more.
+    fn awake(&mut self, index: usize) {
+        if let Some(at) = self.idle.iter().rposition(|idle| idle.index == index) {
+            self.idle.remove(at);
+        }
+        self.retiring = self.retiring.min(self.idle.len() + 1);
+    }
+
+    /// Whether an idle thread would find work.
+    fn wakes(&self) -> bool {
+        !self.idle.is_empty()
+            && (self.stopping || self.retiring > 0 || (self.gate != Gate::Closed && !self.queue.is_empty()))
     }
 
     /// Threads that run a request, or leave.
@@ -128,10 +153,17 @@ pub struct Load {
 impl Dispatcher {
     /// `queue_limit` (`listen.backlog`): with that many requests waiting, [`Dispatcher::wait_space`] waits. No slot has a
     /// thread yet; `elastic`: more may get one when work waits.
-    pub fn new(slots: Vec<Arc<Slot>>, queue_limit: usize, figures: OwnFigures, elastic: bool) -> Dispatcher {
+    pub fn new(
+        slots: Vec<Arc<Slot>>,
+        queue_limit: usize,
+        figures: OwnFigures,
+        elastic: bool,
+        lobby: Lobby,
+    ) -> Dispatcher {
         let state = State { empty: (0..slots.len()).collect(), ..State::default() };
         let [space, wanted, less_busy, killed] = std::array::from_fn(|_| Notify::new());
-        Dispatcher { slots, state: Mutex::new(state), queue_limit, space, figures, elastic, wanted, less_busy, killed }
+        let (state, unqueued) = (Mutex::new(state), AtomicU64::new(0));
+        Dispatcher { slots, state, queue_limit, space, figures, lobby, unqueued, elastic, wanted, less_busy, killed }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,6 +180,32 @@ impl Dispatcher {
         self.queue_limit
     }
 
+    /// Where idle threads wait.
+    pub fn lobby(&self) -> &Lobby {
+        &self.lobby
+    }
+
+    /// Whether some thread is idle.
+    pub fn anybody_idle(&self) -> bool {
+        !self.lock().idle.is_empty()
+    }
+
+    /// Whether some thread is idle, and would run what it finds in the lobby.
+    pub fn anybody_ready(&self) -> bool {
+        let state = self.lock();
+        !state.idle.is_empty() && state.gate == Gate::Open
+    }
+
+    /// Whether there is any thread.
+    pub fn any_threads(&self) -> bool {
+        self.lock().threads > 0
+    }
+
+    /// Whether as many requests wait as may.
+    pub fn queue_full(&self) -> bool {
+        self.lock().queue.len() >= self.queue_limit
+    }
+
     /// The pool's figures.
     pub fn figures(&self) -> OwnFigures {
         self.figures
@@ -158,7 +216,9 @@ impl Dispatcher {
         let state = self.lock();
         let queue = state.queue.len() + backlog;
         self.figures.note_queue(queue);
-        Load { queue, threads: state.threads, idle: state.spare(), waits: state.waits }
+        let mut waits = state.waits;
+        waits.add_none(self.unqueued.load(Relaxed));
+        Load { queue, threads: state.threads, idle: state.spare(), waits }
     }
 
     /// The same, as sizing wants it. Threads that have been idle for longer than `timeout` are expired.
@@ -168,9 +228,9 @@ impl Dispatcher {
         Counts {
             threads: state.threads,
             booting: state.booting,
-            idle: state.idle.len(),
+            idle: state.idle.len().saturating_sub(state.retiring),
             queued: if state.gate == Gate::Closed { 0 } else { state.queue.len() },
-            expired: timeout.map_or(0, expired),
+            expired: timeout.map_or(0, expired).saturating_sub(state.retiring),
         }
     }
 
@@ -190,7 +250,14 @@ impl Dispatcher {
         let mut state = self.lock();
         let abandoned = self.slots[index].abandon(request);
         state.threads -= usize::from(abandoned);
+        if abandoned {
+            state.retired.remove(&index);
+        }
         self.tell_less_busy(&state);
+        drop(state);
+        if abandoned && let Some(visit) = self.slots[index].take_visit() {
+            self.lobby.hand(visit.into());
+        }
         abandoned
     }
 
@@ -257,52 +324,47 @@ impl Dispatcher {
         self.begin_queued(state);
     }
 
-    /// Runs what is queued on the threads that are idle.
-    fn begin_queued(&self, mut state: MutexGuard<'_, State>) {
-        let mut begun = Vec::new();
-        while !state.idle.is_empty()
-            && let Some(Queued { request, since }) = state.take_queued()
-            && let Some(idle) = state.idle.pop()
-        {
-            state.waits.add(since.elapsed());
-            begun.push((idle.index, request));
-        }
-        self.figures.note_active(state.threads - state.spare());
-        if self.elastic && !state.queue.is_empty() {
+    /// Has idle threads run what is queued.
+    fn begin_queued(&self, state: MutexGuard<'_, State>) {
+        if self.elastic && state.idle.is_empty() && !state.queue.is_empty() {
             self.wanted.notify_one();
         }
-        drop(state);
-        self.space.notify_waiters();
-        begun.into_iter().for_each(|(index, request)| self.slots[index].post(Mail::Request(request)));
+        self.wake_next(state);
     }
 
-    /// Lets the `count` threads leave that have been idle for longest; returns their slots.
-    pub fn retire(&self, count: usize) -> Vec<usize> {
-        let mut state = self.lock();
-        let count = count.min(state.idle.len());
-        let leaving: Vec<usize> = state.idle.drain(..count).map(|idle| idle.index).collect();
+    /// Wakes a thread if there is work for it, which wakes the next one in the same way.
+    fn wake_next(&self, state: MutexGuard<'_, State>) {
+        let wakes = state.wakes();
         drop(state);
-        leaving.iter().for_each(|&index| self.slots[index].post(Mail::Leave));
-        leaving
+        if wakes {
+            self.lobby.ring();
+        }
+    }
+
+    /// Lets `count` idle threads leave.
+    pub fn retire(&self, count: usize) {
+        let mut state = self.lock();
+        state.retiring = (state.retiring + count).min(state.idle.len());
+        self.wake_next(state);
+    }
+
+    /// Whether the thread of this slot, which has ended, was one that [`Dispatcher::retire`] wanted to leave.
+    pub fn was_retired(&self, index: usize) -> bool {
+        self.lock().retired.remove(&index)
     }
 
     /// Lets the thread leave that has begun the most requests, once it has done what it runs. Returns its slot, and how many
     /// they are.
     pub fn recycle(&self) -> Option<(usize, u64)> {
-        let mut state = self.lock();
         let threads = self.slots.iter().filter(|slot| !slot.abandoned()).filter_map(|slot| {
-            let begun = slot.row().view()?.requests;
-            (begun > 0).then_some((slot.index(), begun))
+            let view = slot.row().view()?;
+            (view.requests > 0).then_some((slot, view))
         });
-        let (index, begun) = threads.max_by_key(|&(_, begun)| begun)?;
-        match state.idle.iter().position(|idle| idle.index == index) {
-            Some(at) => {
-                state.idle.remove(at);
-                self.slots[index].post(Mail::Leave);
-            }
-            None => self.slots[index].let_leave(),
-        }
-        Some((index, begun))
+        let (slot, view) = threads.max_by_key(|(_, view)| view.requests)?;
+        slot.let_leave();
+        // If it is idle. One that is just about to wait misses the signal, and gets another one if it is still wanted.
+        stuck::wake(i32::try_from(view.thread_id).unwrap_or_default());
+        Some((slot.index(), view.requests))
     }
 
     /// Waits until a request is queued that a further thread could take. Only where the number of threads changes.
@@ -310,34 +372,76 @@ impl Dispatcher {
         self.wanted.notified().await;
     }
 
-    /// Runs the request on the slot that became idle last, or queues it.
+    /// Queues the request, and wakes an idle thread for it.
     pub fn submit(&self, request: Arc<Request>) {
         let mut state = self.lock();
-        let admitted = !state.idle.is_empty() && state.admits(&request);
-        match state.idle.pop_if(|_| admitted) {
-            Some(Idle { index, .. }) => {
-                self.figures.note_active(state.threads - state.spare());
-                state.waits.add(Duration::ZERO);
-                drop(state);
-                self.slots[index].post(Mail::Request(request));
+        state.queue.push_back(Queued { request, since: Instant::now() });
+        // Even a static pool may have lost all of them, by a crash.
+        if state.idle.is_empty() && (self.elastic || state.threads == 0) && state.gate != Gate::Closed {
+            self.wanted.notify_one();
+        }
+        self.wake_next(state);
+    }
+
+    /// Waits for the next request of `slot`, which it reads into `input` if it comes by the lobby. `None`: leave. Only for the
+    /// slot's own thread; `first`: it has just booted.
+    pub fn next(&self, slot: &Slot, first: bool, input: &mut Vec<u8>) -> Option<Arc<Request>> {
+        let mut state = self.lock();
+        state.booting -= usize::from(first);
+        if first {
+            slot.is_to_leave(); // whoever was there before
+        }
+        loop {
+            if slot.abandoned() || slot.is_to_leave() {
+                self.wake_next(state); // it may have been woken for something else
+                return None;
             }
-            None => {
-                state.queue.push_back(Queued { request, since: Instant::now() });
-                // Even a static pool may have lost all of them, by a crash.
-                if (self.elastic || state.threads == 0) && state.gate != Gate::Closed {
+            if let Some(request) = self.next_queued(&mut state) {
+                self.wake_next(state);
+                return Some(request);
+            }
+            let retires = state.retiring > 0;
+            if retires {
+                state.retiring -= 1;
+                state.retired.insert(slot.index());
+            }
+            if retires || state.stopping {
+                self.wake_next(state);
+                return None;
+            }
+            state.idle.push(Idle { index: slot.index(), since: Instant::now() });
+            self.tell_less_busy(&state);
+            drop(state);
+            let event = self.lobby.wait();
+            state = self.lock();
+            state.awake(slot.index());
+            if state.idle.is_empty() {
+                self.lobby.deserted.call();
+                if self.elastic && !state.queue.is_empty() {
                     self.wanted.notify_one();
                 }
             }
+            if event == Event::Bell {
+                continue;
+            }
+            let (open, active) = (state.gate == Gate::Open, state.threads - state.spare());
+            drop(state);
+            if !open {
+                self.lobby.pass_on(event);
+            } else if let Some((request, direct)) = self.lobby.receive(event, input) {
+                self.figures.count_request();
+                self.figures.note_active(active);
+                self.unqueued.fetch_add(1, Relaxed);
+                slot.set_visit(Visit { direct, request: request.clone() });
+                self.lobby.unwatched.call();
+                return Some(request);
+            }
+            state = self.lock();
         }
     }
 
-    /// Waits for the next request of `slot`. `None`: leave. Only for the slot's own thread; `first`: it has just booted.
-    pub fn next(&self, slot: &Slot, first: bool) -> Option<Arc<Request>> {
-        let mut state = self.lock();
-        state.booting -= usize::from(first);
-        if slot.abandoned() || slot.is_to_leave() && !first {
-            return None;
-        }
+    /// The first request in the queue that may begin, and whose client is still there.
+    fn next_queued(&self, state: &mut State) -> Option<Arc<Request>> {
         while let Some(Queued { request, since }) = state.take_queued() {
             if state.queue.len() + 1 == self.queue_limit {
                 self.space.notify_waiters();
@@ -353,13 +457,7 @@ impl Dispatcher {
                 state.gate = Gate::ForOne; // it was admitted as the one
             }
         }
-        if state.stopping {
-            return None;
-        }
-        state.idle.push(Idle { index: slot.index(), since: Instant::now() });
-        self.tell_less_busy(&state);
-        drop(state);
-        slot.wait()
+        None
     }
 
     /// The client of the request has left, or asked for its end: a queued request is dropped, a running one told.
@@ -430,10 +528,6 @@ impl Dispatcher {
         self.open_gate();
         let mut state = self.lock();
         state.stopping = true;
-        let idle = std::mem::take(&mut state.idle);
-        drop(state);
-        for Idle { index, .. } in idle {
-            self.slots[index].post(Mail::Leave);
-        }
+        self.wake_next(state);
     }
 }

@@ -6,6 +6,7 @@
 //! ```
 
 mod apparmor;
+mod attend;
 mod backlog;
 mod ceilings;
 mod confinement;
@@ -36,7 +37,7 @@ pub use backlog::Backlog;
 pub use dispatch::Dispatcher;
 pub use files::PoolFiles;
 pub use opcache::Opcache;
-pub use pages::Pages;
+pub use pages::{PageNames, Pages};
 pub use privileges::{Identity, find_group, find_user};
 pub use process::{PoolStart, engine_settings, run};
 #[cfg(test)]

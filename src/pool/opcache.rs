@@ -24,7 +24,7 @@ use super::control::Orders;
 use super::dispatch::Dispatcher;
 use super::threads::Threads;
 use crate::observe::log;
-use crate::php::PhpPool;
+use crate::php::{PhpPool, ffi};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::sync::timeout;
 
@@ -71,6 +71,9 @@ impl Opcache {
             let target = target.to_string_lossy().into_owned();
             if LOCK_FILES.iter().any(|name| target.contains(name)) {
                 let lock = File::options().read(true).write(true).open(&path)?;
+                let number = path.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(-1);
+                // SAFETY: takes a plain number, and there is no PHP thread yet.
+                unsafe { ffi::ftm_opcache_locks(number) };
                 return Opcache::new(pool, lock, patience).map(Some);
             }
         }

@@ -23,12 +23,53 @@ use crate::server::Request;
 const NO_CACHE: [&str; 2] =
     ["Expires: Thu, 01 Jan 1970 00:00:00 GMT", "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"];
 
+/// Which requests ask for a page.
+#[derive(Clone, Default)]
+pub struct PageNames {
+    status: Option<String>,
+    ping: Option<String>,
+    paths: PathSettings,
+}
+
+impl PageNames {
+    /// Those that `config` names.
+    pub fn new(config: &Pool, paths: PathSettings) -> PageNames {
+        PageNames {
+            status: config.status_path.clone(),
+            ping: config.ping.as_ref().map(|ping| ping.path.clone()),
+            paths,
+        }
+    }
+
+    /// Whether a request with these parameters asks for one.
+    pub fn any(&self, params: &Params) -> bool {
+        self.find(params).is_some()
+    }
+
+    /// Which one it asks for.
+    fn find(&self, params: &Params) -> Option<Name> {
+        if self.status.is_none() && self.ping.is_none() {
+            return None;
+        }
+        // PHP-FPM answers a request without a method before it looks for a page.
+        params.get(b"REQUEST_METHOD")?;
+        let uri = request_uri(params, &self.paths)?;
+        let is = |path: &Option<String>| path.as_ref().is_some_and(|path| path.as_bytes() == uri);
+        if is(&self.ping) { Some(Name::Ping) } else { is(&self.status).then_some(Name::Status) }
+    }
+}
+
+enum Name {
+    Ping,
+    Status,
+}
+
 /// The pages of a pool.
 pub struct Pages {
     pool: Arc<PhpPool>,
-    status_path: Option<String>,
-    ping: Option<(String, Vec<u8>)>,
-    paths: PathSettings,
+    names: PageNames,
+    /// `ping.response`.
+    pong: Vec<u8>,
     keys: Keys,
     headers: Headers,
     asker: Asker,
@@ -51,38 +92,33 @@ impl Pages {
     pub fn new(pool: Arc<PhpPool>, config: &Pool, engine: &Engine, asker: Asker) -> Pages {
         Pages {
             asker,
-            status_path: config.status_path.clone(),
-            ping: config.ping.as_ref().map(|ping| (ping.path.clone(), ping.response.as_bytes().to_vec())),
-            paths: pool.paths.clone(),
+            names: PageNames::new(config, pool.paths.clone()),
+            pong: config.ping.as_ref().map(|ping| ping.response.as_bytes().to_vec()).unwrap_or_default(),
             keys: if Engine::php_version_id() >= 80400 { Keys::Whole } else { Keys::Beginnings },
             headers: Headers::of(engine),
             pool,
         }
     }
 
+    /// Whether requests are the pool's own, and not those at `pm.status_listen`.
+    pub fn of_pool(&self) -> bool {
+        self.asker == Asker::StatusPage
+    }
+
     /// A request has begun. Those at `pm.status_listen` are not the pool's own.
     pub fn count_request(&self) {
-        if self.asker == Asker::StatusPage {
+        if self.of_pool() {
             self.pool.dispatcher.figures().count_request();
         }
     }
 
     /// The page that a request with these parameters asks for, if it does.
     pub fn find(&self, params: &Params) -> Option<Page> {
-        if self.status_path.is_none() && self.ping.is_none() {
-            return None;
-        }
-        // PHP-FPM answers a request without a method before it looks for a page.
-        let method = params.get(b"REQUEST_METHOD")?;
-        let uri = request_uri(params, &self.paths)?;
-        let kind = if self.ping.as_ref().is_some_and(|(path, _)| path.as_bytes() == uri) {
-            Kind::Ping
-        } else if self.status_path.as_ref().is_some_and(|path| path.as_bytes() == uri) {
-            Kind::Status(Query::parse(params.get(b"QUERY_STRING").unwrap_or_default(), self.keys))
-        } else {
-            return None;
+        let kind = match self.names.find(params)? {
+            Name::Ping => Kind::Ping,
+            Name::Status => Kind::Status(Query::parse(params.get(b"QUERY_STRING").unwrap_or_default(), self.keys)),
         };
-        Some(Page { kind, head_only: method == b"HEAD" })
+        Some(Page { kind, head_only: params.get(b"REQUEST_METHOD") == Some(b"HEAD") })
     }
 
     /// The whole response, headers and body.
@@ -90,8 +126,8 @@ impl Pages {
         match (&page.kind, page.head_only) {
             (Kind::Ping, head_only) => {
                 let head = self.headers.block(&[&self.headers.content_type("text/plain"), NO_CACHE[0], NO_CACHE[1]]);
-                let body = self.ping.as_ref().map(|(_, response)| response.as_slice()).filter(|_| !head_only);
-                [&head, body.unwrap_or_default()].concat()
+                let body: &[u8] = if head_only { &[] } else { &self.pong };
+                [&head, body].concat()
             }
             // PHP-FPM answers HEAD before it knows the format, so the type is PHP's default one.
             (Kind::Status(_), true) => {
@@ -111,9 +147,9 @@ impl Pages {
     /// Writes the line of a request that no PHP thread has run to the access log. `status` is a CGI status such as `200 OK`,
     /// `response` what was answered.
     pub fn log(&self, request: &Request, params: &Params, status: &str, response: &[u8]) {
-        let Some(access) = self.pool.access.as_ref().filter(|_| self.asker == Asker::StatusPage) else { return };
+        let Some(access) = self.pool.access.as_ref().filter(|_| self.of_pool()) else { return };
         let mut shown = Shown::default();
-        let uri = request_uri(params, &self.paths);
+        let uri = request_uri(params, &self.names.paths);
         shown.set(params.get(b"REQUEST_METHOD"), uri, params.get(b"QUERY_STRING"), None);
         shown.content_length = request.content_length().map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX));
         let (now, took) = (log::now(), request.begun().elapsed());
@@ -143,11 +179,6 @@ impl Pages {
             },
         });
         line.iter().for_each(|line| access.write(line));
-    }
-
-    /// Takes the present length of the queue into its maximum.
-    pub fn note_queue(&self) {
-        status::load(&self.pool);
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc, watch as signal_value};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::attend;
 use super::backlog::Backlog;
 use super::ceilings::{self, Ceilings};
 use super::confinement;
@@ -28,7 +29,7 @@ use super::environment;
 use super::figures::OwnFigures;
 use super::files::PoolFiles;
 use super::opcache::{self, Opcache};
-use super::pages::Pages;
+use super::pages::{PageNames, Pages};
 use super::privileges::{self, Identity};
 use super::sizing::Sizing;
 use super::slot::Slot;
@@ -44,8 +45,8 @@ use crate::observe::slowlog::SlowLog;
 use crate::observe::{log, reason};
 use crate::php::{Engine, EngineSettings, PathSettings, PhpPool};
 use crate::server::{
-    AllowedClients, ConnectionSettings, Connections, Gate, OpenConnections, WireLimits, accept_loop, accept_rest, give,
-    take,
+    AllowedClients, ConnectionSettings, Connections, ForMain, Gate, Lobby, WireLimits, accept_loop, accept_rest, drain,
+    give, take,
 };
 
 /// How often the number of threads is looked at, as by PHP-FPM.
@@ -75,8 +76,12 @@ pub struct PoolStart<'a> {
     pub engine: EngineSettings,
 }
 
-/// A listening socket, and the pages that are answered there.
-type Door = (Arc<OwnedFd>, Pages);
+/// `pm.status_listen`.
+struct StatusDoor {
+    socket: Arc<OwnedFd>,
+    gate: Arc<Gate>,
+    pages: Pages,
+}
 
 /// Runs the pool; returns the exit code of the process, or why it cannot run.
 pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
@@ -90,7 +95,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;
     let identity = Identity::of(pool)?;
     // Out of reach in another root.
-    let backlog = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
+    let queue_limit = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
     confinement::enter(pool, &identity)?;
     environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
     engine.environment_set();
@@ -100,14 +105,24 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let slots = (0..most_slots).map(|index| Arc::new(Slot::new(index))).collect();
     let sizing = Sizing::new(pool.process_manager, pool.max_children as usize);
     let elastic = pool.process_manager != ProcessManager::Static;
+    let settings = connection_settings(pool, &engine);
+    let paths = path_settings(&engine);
+    let output = Arc::new(output);
+    let (logs, pid) = (output.clone(), getpid().as_raw().into());
+    let clients = AllowedClients::of(&pool.listen, move |text| logs.message(pid, Level::Error, text, About::Pool));
+    let gate = Arc::new(Gate::new(clients));
+    let names = PageNames::new(pool, paths.clone());
+    let backlog = Backlog::new(Arc::downgrade(&listener));
+    let (lobby, for_main) = Lobby::new(listener, gate.clone(), settings.clone(), names)
+        .map_err(|e| format!("cannot watch for connections: {}", reason(&e)))?;
     let php_pool = Arc::new(PhpPool {
-        dispatcher: Arc::new(Dispatcher::new(slots, backlog, figures, elastic)),
+        dispatcher: Arc::new(Dispatcher::new(slots, queue_limit, figures, elastic, lobby)),
         max_children: pool.max_children as usize,
         max_requests: pool.max_requests.map_or(0, |n| u64::from(n.get())),
         stack_size: privileges::stack_size(pool),
-        paths: path_settings(&engine),
+        paths,
         info: pool_info(pool),
-        backlog: Backlog::new(Arc::downgrade(&listener)),
+        backlog,
         output,
         opcache,
         slow: slow_log(pool, files.slow),
@@ -115,15 +130,14 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         access: pool.access.as_ref().zip(files.access).map(|(access, file)| AccessLog::new(&pool.name, access, file)),
     });
     let pages = |asker| Pages::new(php_pool.clone(), pool, &engine, asker);
-    let status = status.map(|socket| (Arc::new(socket), pages(Asker::StatusListen)));
-    let doors: Vec<Door> = [(listener, pages(Asker::StatusPage))].into_iter().chain(status).collect();
+    let status = status.map(|socket| StatusDoor { socket: Arc::new(socket), gate, pages: pages(Asker::StatusListen) });
+    let pages = pages(Asker::StatusPage);
     status::publish(php_pool.clone());
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
-    let settings = connection_settings(pool, &engine);
     let limits = RequestLimits {
         slow: pool.request_slowlog_timeout,
         terminate: pool.request_terminate_timeout,
@@ -133,13 +147,9 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         crash_drain: pool.crash_drain_timeout,
     };
     let local = tokio::task::LocalSet::new();
-    let (logs, pid) = (php_pool.clone(), getpid().as_raw().into());
-    let clients =
-        AllowedClients::of(&pool.listen, move |text| logs.output.message(pid, Level::Error, text, About::Pool));
     let bytes = |limit: Option<NonZeroU64>| limit.map(NonZeroU64::get);
     let ceilings = Ceilings::new(bytes(pool.max_thread_memory), bytes(pool.max_memory), ceilings::private_memory());
-    let gate = Gate::new(clients);
-    let serving = Serving { pool: php_pool, sizing, limits, ceilings, doors, gate, control, settings };
+    let serving = Serving { pool: php_pool, sizing, limits, ceilings, for_main, pages, status, control, settings };
     match local.block_on(&runtime, serve(serving))? {
         End::Whole => {}
         // PHP's own end would free what the threads that are left still use.
@@ -175,11 +185,15 @@ fn somaxconn() -> usize {
 }
 
 fn path_settings(engine: &Engine) -> PathSettings {
+    // PHP has no such cache where it is limited to some directories.
+    let cached = engine.ini_string(c"open_basedir").is_none_or(|dirs| dirs.is_empty());
+    let seconds = u64::try_from(engine.ini_long(c"realpath_cache_ttl", 120)).unwrap_or(0);
     PathSettings {
         fix_pathinfo: engine.ini_long(c"cgi.fix_pathinfo", 1) != 0,
         discard_path: engine.ini_long(c"cgi.discard_path", 0) != 0,
         doc_root: engine.ini_string(c"doc_root"),
         decode_path_info: Engine::php_version_id() >= 80400,
+        remembered: Duration::from_secs(if cached { seconds } else { 0 }),
     }
 }
 
@@ -270,15 +284,17 @@ struct Serving {
     sizing: Sizing,
     limits: RequestLimits,
     ceilings: Ceilings,
-    doors: Vec<Door>,
-    gate: Gate,
+    /// From the lobby.
+    for_main: mpsc::UnboundedReceiver<ForMain>,
+    pages: Pages,
+    status: Option<StatusDoor>,
     control: PoolEnd,
     settings: ConnectionSettings,
 }
 
 /// Serves until the end.
 async fn serve(serving: Serving) -> Result<End, String> {
-    let Serving { pool, sizing, limits, ceilings, doors, gate, control, settings } = serving;
+    let Serving { pool, sizing, limits, ceilings, mut for_main, pages, status, control, settings } = serving;
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
     let (ended, mut ends) = mpsc::unbounded_channel::<Ended>();
@@ -292,19 +308,19 @@ async fn serve(serving: Serving) -> Result<End, String> {
     threads.start()?;
     let mut tick = tokio::time::interval_at(Instant::now() + MAINTENANCE, MAINTENANCE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let open = Rc::new(OpenConnections::default());
-    let gate = Rc::new(gate);
-    let mut entrances = Vec::new();
-    for (at, (socket, pages)) in doors.into_iter().enumerate() {
-        let connections = Connections::new(settings.clone(), dispatcher.clone(), pages, stopped.clone(), open.clone());
-        // Only the first is for the pool's own requests: the others' must not wait for those.
-        let queue = (at == 0).then(|| dispatcher.clone());
-        let accept = accept_loop(socket.clone(), gate.clone(), connections.clone(), queue);
-        entrances.push((socket, connections, tokio::task::spawn_local(accept)));
-    }
-    drop(stopped);
-    let connections = entrances[0].1.clone();
+    let lobby = dispatcher.lobby();
+    let open = lobby.open().clone();
+    let connect = |pages| Connections::new(settings.clone(), dispatcher.clone(), pages, stopped.clone(), open.clone());
+    let connections = connect(pages);
+    let status = status.map(|StatusDoor { socket, gate, pages }| {
+        let connections = connect(pages);
+        let accept = accept_loop(socket.clone(), gate.clone(), connections.clone());
+        (socket, gate, connections, tokio::task::spawn_local(accept))
+    });
+    drop(tokio::task::spawn_local(attend::stand_in(pool.clone(), connections.clone())));
+    drop(tokio::task::spawn_local(attend::look_after(dispatcher.clone())));
     orders.say_ready();
+    lobby.open_up().map_err(|e| format!("cannot watch the listening socket: {e}"))?;
 
     let watchdog = Rc::new(RefCell::new(Watchdog::new(pool.clone(), limits)));
     drop(tokio::task::spawn_local(opcache::restart(pool.clone(), threads.clone(), orders.clone())));
@@ -318,7 +334,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
     drop(tokio::task::spawn_local(crash::watch(faults, pool.clone(), threads.clone(), crash.clone())));
     let (mut finishing, mut master_gone, mut giving) = (false, false, None);
     // Requests that are still arriving need the slots: they leave when the last connection has closed.
-    while !finishing || open.any() {
+    while !finishing || open.count() > 0 {
         let was_finishing = finishing;
         tokio::select! {
             _ = quit.recv() => finishing = true,
@@ -326,12 +342,16 @@ async fn serve(serving: Serving) -> Result<End, String> {
             Some(end) = ends.recv() => threads.on_end(end),
             () = dispatcher.work_waits() => threads.grow(),
             _ = tick.tick() => threads.tick(),
+            Some(work) = for_main.recv() => match work {
+                ForMain::Connection(handed) => connections.serve(handed),
+                ForMain::Response(wire) => drop(tokio::task::spawn_local(drain(wire))),
+            },
             // Connections wait for the next process.
-            () = crash.notified() => entrances.iter().for_each(|(_, _, accepting)| accepting.abort()),
+            () = crash.notified() => status.iter().for_each(|(.., accepting)| accepting.abort()),
             order = orders.next(), if !master_gone => match order {
                 Order::Reopen { error_log, files } => reopen(&pool, error_log, files),
                 Order::TakeOver(channel) => {
-                    drop(tokio::task::spawn_local(take(channel, gate.clone(), connections.clone())));
+                    drop(tokio::task::spawn_local(take(channel, dispatcher.clone())));
                 }
                 Order::HandOver(channel) => {
                     giving = Some(hand_over(channel, &connections));
@@ -345,10 +365,13 @@ async fn serve(serving: Serving) -> Result<End, String> {
             },
         }
         if finishing && !was_finishing {
-            for (socket, connections, accepting) in entrances.drain(..) {
+            // Without a successor, who has connected by now would be refused.
+            let rest = giving.is_none();
+            lobby.close(rest);
+            if let Some((socket, gate, connections, accepting)) = &status {
                 accepting.abort();
-                if giving.is_none() {
-                    accept_rest(&socket, &gate, &connections);
+                if rest {
+                    accept_rest(socket, gate, connections);
                 }
             }
             let _ = stop.send(true); // fails only without any connection

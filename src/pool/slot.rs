@@ -6,21 +6,12 @@
 
 use std::ffi::c_void;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use super::row::Row;
 use crate::php;
-use crate::server::Request;
+use crate::server::{Request, Visit};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard};
-
-/// What a waiting slot is sent.
-pub enum Mail {
-    /// Run this.
-    Request(Arc<Request>),
-    /// The pool stops.
-    Leave,
-}
+use crate::sync::{Mutex, MutexGuard};
 
 /// The engine's interrupt flag of the thread that occupies the slot. Valid while it is stored in [`Slot::thread`].
 struct Interrupt(*mut c_void);
@@ -48,8 +39,7 @@ struct Thread {
 /// A place for a PHP thread.
 pub struct Slot {
     index: usize,
-    mail: Mutex<Option<Mail>>,
-    wake: Condvar,
+    visit: Mutex<Option<Visit>>,
     thread: Mutex<Thread>,
     row: Row,
     /// See [`Slot::abandon`].
@@ -67,8 +57,7 @@ impl Slot {
     pub fn new(index: usize) -> Slot {
         Slot {
             index,
-            mail: Mutex::new(None),
-            wake: Condvar::new(),
+            visit: Mutex::new(None),
             thread: Mutex::default(),
             row: Row::default(),
             abandoned: AtomicBool::new(false),
@@ -86,26 +75,24 @@ impl Slot {
         &self.row
     }
 
-    /// Sends mail to the waiting thread. The slot must have been taken from the idle stack, so that nobody else does.
-    pub fn post(&self, mail: Mail) {
-        *lock(&self.mail) = Some(mail);
-        self.wake.notify_one();
+    /// The thread has the connection of a request for itself.
+    pub fn set_visit(&self, visit: Visit) {
+        *lock(&self.visit) = Some(visit);
     }
 
-    /// Waits for mail. Only for the slot's own thread, which must have put itself on the idle stack.
-    pub fn wait(&self) -> Option<Arc<Request>> {
-        let mut mail = lock(&self.mail);
-        loop {
-            match mail.take() {
-                Some(Mail::Request(request)) => return Some(request),
-                Some(Mail::Leave) => return None,
-                None => {
-                    // An idle thread holds nothing up, so it only looks around once in a while.
-                    let hour = Duration::from_secs(3600);
-                    mail = self.wake.wait_timeout(mail, hour).unwrap_or_else(PoisonError::into_inner).0;
-                }
-            }
-        }
+    /// Takes the connection away, or back.
+    pub fn take_visit(&self) -> Option<Visit> {
+        lock(&self.visit).take()
+    }
+
+    /// Takes it away if `wanted`.
+    pub fn take_visit_if(&self, wanted: impl FnOnce(&Visit) -> bool) -> Option<Visit> {
+        lock(&self.visit).take_if(|visit| wanted(visit))
+    }
+
+    /// Whether the thread has one.
+    pub fn has_visit(&self) -> bool {
+        lock(&self.visit).is_some()
     }
 
     /// The thread's engine state exists. Both must stay valid until [`Slot::leaving`].

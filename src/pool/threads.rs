@@ -1,7 +1,7 @@
 //! The threads of a pool: booted, booted again after their time, and as many as [`super::sizing`] says.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::thread;
@@ -45,8 +45,6 @@ pub struct Threads {
     alive: RefCell<HashMap<usize, Alive>>,
     /// What the next thread is called in faults.
     next_id: Cell<NonZeroU64>,
-    /// Slots whose threads were told to leave for good.
-    retiring: RefCell<HashSet<usize>>,
     /// The threads that were left to themselves, by slot, and since when.
     abandoned: RefCell<HashMap<usize, Instant>>,
     /// A thread has crashed.
@@ -69,7 +67,6 @@ impl Threads {
             alive: RefCell::default(),
             next_id: Cell::new(NonZeroU64::MIN),
             crashed: Cell::new(false),
-            retiring: RefCell::default(),
             abandoned: RefCell::default(),
             leaving: RefCell::default(),
             stopping: Cell::new(false),
@@ -142,8 +139,7 @@ impl Threads {
             self.complain(&message);
         }
         if decision.retire > 0 {
-            let retired = self.pool.dispatcher.retire(decision.retire);
-            self.retiring.borrow_mut().extend(retired);
+            self.pool.dispatcher.retire(decision.retire);
         }
     }
 
@@ -221,7 +217,7 @@ impl Threads {
             let (name, age) = (self.pool.info.name.to_string_lossy(), started.elapsed().as_secs_f64());
             log::debug!("[pool {name}] thread of slot {index} ended after {age:.6} seconds from start");
         }
-        let retired = self.retiring.borrow_mut().remove(&index);
+        let retired = self.pool.dispatcher.was_retired(index);
         let lasting = !retired && !self.stopping.get() && !self.crashed.get();
         let replaced = lasting && self.sizing.borrow().replaces();
         if !replaced {
@@ -277,7 +273,6 @@ impl Threads {
         self.figures.give_place_back();
         // Whoever joins it might wait for ever.
         drop(self.alive.borrow_mut().remove(&index));
-        self.retiring.borrow_mut().remove(&index);
         self.abandoned.borrow_mut().insert(index, Instant::now());
         if self.sizing.borrow().replaces() && !self.stopping.get() && !self.crashed.get() {
             if let Err(message) = self.boot_some(1) {

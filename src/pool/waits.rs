@@ -23,6 +23,12 @@ impl Waits {
         self.sum += wait;
     }
 
+    /// So many requests had not to wait at all.
+    pub fn add_none(&mut self, requests: u64) {
+        self.buckets[0] += requests;
+        self.count += requests;
+    }
+
     /// For each bound, in milliseconds, how many waits were at most as long.
     pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
         let counts = self.buckets.into_iter().scan(0, |sum, n| {

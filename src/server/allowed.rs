@@ -1,12 +1,10 @@
 //! `listen.allowed_clients`: which addresses may connect.
 
-use std::cell::Cell;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ftm_config::{Listen, ListenAddress};
-use socket2::SockRef;
 
 /// So many refusals in this time are logged one by one, further ones as a number: nobody who is refused shall fill a disk.
 const REFUSALS_LOGGED: u32 = 100;
@@ -15,27 +13,31 @@ const REFUSALS_INTERVAL: Duration = Duration::from_secs(10);
 /// The addresses that may connect to a TCP listener.
 pub struct AllowedClients {
     addresses: Vec<IpAddr>,
-    /// What is named and no address; taken when it has been logged.
-    wrong: Cell<Option<Vec<String>>>,
-    since: Cell<Instant>,
-    refused: Cell<u32>,
+    complaints: Mutex<Complaints>,
     /// Logs an error.
-    log: Box<dyn Fn(&str)>,
+    log: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+struct Complaints {
+    /// What is named and no address; taken when it has been logged.
+    wrong: Option<Vec<String>>,
+    since: Instant,
+    refused: u32,
 }
 
 impl AllowedClients {
     /// Those that the configuration names; where nothing that is named is an address, everybody is refused. `None`:
     /// everybody may connect, as to every socket file, which has an owner and a mode.
-    pub fn of(listen: &Listen, log: impl Fn(&str) + 'static) -> Option<AllowedClients> {
+    pub fn of(listen: &Listen, log: impl Fn(&str) + Send + Sync + 'static) -> Option<AllowedClients> {
         let clients =
             listen.allowed_clients.as_ref().filter(|_| matches!(listen.address, ListenAddress::Tcp { .. }))?;
         Some(AllowedClients::new(&clients.addresses, clients.wrong.clone(), Box::new(log)))
     }
 
-    fn new(addresses: &[IpAddr], wrong: Vec<String>, log: Box<dyn Fn(&str)>) -> AllowedClients {
+    fn new(addresses: &[IpAddr], wrong: Vec<String>, log: Box<dyn Fn(&str) + Send + Sync>) -> AllowedClients {
         let addresses = addresses.iter().map(IpAddr::to_canonical).collect();
-        let wrong = Cell::new(Some(wrong));
-        AllowedClients { addresses, wrong, since: Cell::new(Instant::now()), refused: Cell::new(0), log }
+        let complaints = Complaints { wrong: Some(wrong), since: Instant::now(), refused: 0 };
+        AllowedClients { addresses, complaints: Mutex::new(complaints), log }
     }
 
     fn say(&self, text: &str) {
@@ -44,8 +46,8 @@ impl AllowedClients {
 
     /// Logs what is no address, once: with the first connection, so that it stands behind the lines of the start and before
     /// the first refusal, as under PHP-FPM.
-    fn report(&self) {
-        let Some(wrong) = self.wrong.take() else { return };
+    fn report(&self, complaints: &mut Complaints) {
+        let Some(wrong) = complaints.wrong.take() else { return };
         for name in wrong {
             self.say(&format!("Wrong IP address '{name}' in listen.allowed_clients"));
         }
@@ -54,15 +56,15 @@ impl AllowedClients {
         }
     }
 
-    /// Whether whoever is at the other end of this connection may stay; logged if not.
-    pub fn admit(&self, connection: impl AsFd) -> bool {
-        self.report();
-        let peer = SockRef::from(&connection).peer_addr().ok().and_then(|peer| peer.as_socket());
-        // Without a peer, it has left already.
-        let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else { return false };
+    /// Whether the client of this address may stay; logged if not.
+    pub fn admit(&self, peer: Option<IpAddr>) -> bool {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        self.report(&mut complaints);
+        // Without an address, it has left already.
+        let Some(peer) = peer.map(|peer| peer.to_canonical()) else { return false };
         let allowed = self.allows(peer);
         if !allowed {
-            self.complain(peer);
+            self.complain(&mut complaints, peer);
         }
         allowed
     }
@@ -72,16 +74,16 @@ impl AllowedClients {
         self.addresses.contains(&peer.to_canonical())
     }
 
-    fn complain(&self, peer: IpAddr) {
-        if self.since.get().elapsed() >= REFUSALS_INTERVAL {
-            if let unlogged @ 1.. = self.refused.get().saturating_sub(REFUSALS_LOGGED) {
+    fn complain(&self, complaints: &mut Complaints, peer: IpAddr) {
+        if complaints.since.elapsed() >= REFUSALS_INTERVAL {
+            if let unlogged @ 1.. = complaints.refused.saturating_sub(REFUSALS_LOGGED) {
                 self.say(&format!("Connection disallowed: {unlogged} further connections have been dropped."));
             }
-            self.since.set(Instant::now());
-            self.refused.set(0);
+            complaints.since = Instant::now();
+            complaints.refused = 0;
         }
-        self.refused.set(self.refused.get().saturating_add(1));
-        if self.refused.get() <= REFUSALS_LOGGED {
+        complaints.refused = complaints.refused.saturating_add(1);
+        if complaints.refused <= REFUSALS_LOGGED {
             self.say(&format!("Connection disallowed: IP address '{peer}' has been dropped."));
         }
     }

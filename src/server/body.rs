@@ -111,6 +111,23 @@ impl Body {
         self.wake_reader(state);
     }
 
+    /// Adds the bytes of a body of which nothing has arrived yet.
+    pub fn fill(&self, data: Vec<u8>) {
+        let mut state = self.lock();
+        let whole =
+            state.end.is_none() && state.received == 0 && self.length.is_none_or(|length| length >= data.len() as u64);
+        if !whole {
+            drop(state);
+            return self.push(&data);
+        }
+        state.received = data.len() as u64;
+        if self.length == Some(state.received) {
+            state.end = Some(BodyEnd::Complete);
+        }
+        state.buffer = data;
+        self.wake_reader(state);
+    }
+
     fn wake_reader(&self, state: MutexGuard<'_, State>) {
         let awaited = state.awaited;
         drop(state);

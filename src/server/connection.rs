@@ -6,21 +6,24 @@
 //!    └──────────┴──────────────┴───────────────────┴─ Abort, end of file, deadline: answered or dropped
 //! ```
 //!
-//! An idle connection costs this task and its descriptor; the read buffer is shared by all of them.
+//! A connection comes here when it has something to say that is no whole request (see [`super::direct`]), when its request takes
+//! long, or its client reads slowly, and leaves when it is idle. The read buffer is shared by all of them.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ftm_fastcgi::{Decoder, Event, ProtocolStatus, end_request};
+use ftm_fastcgi::{Event, ProtocolStatus, end_request};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFdReadyGuard;
 
 use super::connections::{Connections, READ_BUFFER};
+use super::direct::Direct;
 use super::drain::drain;
 use super::entry::{Entry, PARAMS_DEADLINE, Stage, refuse};
+use super::lobby::Handed;
 use super::request::Request;
 use super::watch::watch;
 use super::wire::{Wire, read_now};
@@ -60,16 +63,18 @@ pub enum Leave {
     Closed,
     /// The successor serves it.
     HandedOver,
+    /// PHP threads read what it has to say.
+    ForThreads,
 }
 
 /// A connection of a web server.
 pub struct Connection {
-    decoder: Decoder,
-    entries: Vec<Entry>,
+    direct: Direct,
+    /// The same as that of `direct`.
     wire: Arc<Wire>,
-    accepted: Instant,
-    /// Something has been read.
-    spoken: bool,
+    entries: Vec<Entry>,
+    /// What PHP threads have read and left to this one.
+    unread: Vec<u8>,
     /// The client has ended its sending, and reads on.
     read_closed: bool,
     /// The client has ended its sending.
@@ -78,18 +83,26 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over a connected, non-blocking socket.
-    pub fn new(socket: OwnedFd, shared: Rc<Connections>) -> Connection {
+    /// Takes over a connection.
+    pub fn new(handed: Handed, shared: Rc<Connections>) -> Connection {
+        let Handed { direct, bytes, request } = handed;
+        let entries = request.map(|request| Entry::running(&request, Stage::Dispatched(request.clone())));
+        direct.wire.watch();
         Connection {
-            decoder: Decoder::new(shared.settings().limits),
-            entries: Vec::new(),
-            wire: Arc::new(Wire::new(socket, shared.settings().wire)),
-            accepted: Instant::now(),
-            spoken: false,
+            wire: direct.wire.clone(),
+            direct,
+            entries: entries.into_iter().collect(),
+            unread: bytes,
             read_closed: false,
             ended: false,
             shared,
         }
+    }
+
+    /// Back to what it was, with nothing under way.
+    pub fn into_direct(self) -> Direct {
+        self.wire.unwatch();
+        self.direct
     }
 
     /// Serves it until it ends.
@@ -101,6 +114,10 @@ impl Connection {
         let socket = watch(WireFd(self.wire.clone()), Interest::READABLE)?;
         let mut stop = self.shared.stop();
         let mut stopping = *stop.borrow_and_update();
+        if !self.unread.is_empty() {
+            let unread = std::mem::take(&mut self.unread);
+            self.take(&unread)?;
+        }
         loop {
             self.forget_finished();
             if stopping && self.handed_over() {
@@ -123,6 +140,9 @@ impl Connection {
                     // The next request is the successor's, if the former ones have just ended.
                     if stopping && self.handed_over() {
                         return Ok(Leave::HandedOver);
+                    }
+                    if !stopping && self.is_idle() && self.wire.stays_open() && self.shared.any_thread_ready() {
+                        return Ok(Leave::ForThreads);
                     }
                     if !self.read(&mut guard?)? {
                         return Ok(Leave::Closed);
@@ -158,13 +178,13 @@ impl Connection {
 
     /// Whether nothing is under way: no request, no part of one, no byte that the client has not taken.
     fn is_idle(&self) -> bool {
-        self.entries.is_empty() && self.decoder.is_idle() && self.wire.quiet()
+        self.entries.is_empty() && self.direct.decoder.is_idle() && self.wire.quiet()
     }
 
     /// At a graceful stop: whether a request is about to be read. Its client connected in good faith, and has a while for
     /// its first byte; what lies in the socket already is served too.
     fn may_still_speak(&self) -> bool {
-        let fresh = !self.spoken && self.accepted.elapsed() < FIRST_BYTE;
+        let fresh = !self.direct.spoken && self.direct.accepted.elapsed() < FIRST_BYTE;
         fresh || (self.entries.is_empty() && self.wire.readable())
     }
 
@@ -212,12 +232,17 @@ impl Connection {
             guard.clear_ready();
         }
         self.forget_finished();
-        self.spoken = true;
-        let mut input = &buffer[..n];
-        while let Some(event) = self.decoder.decode(&mut input)? {
+        self.take(&buffer[..n])?;
+        Ok(true)
+    }
+
+    /// Handles bytes of the client.
+    fn take(&mut self, mut input: &[u8]) -> Result<(), ftm_fastcgi::Error> {
+        self.direct.spoken = true;
+        while let Some(event) = self.direct.decoder.decode(&mut input)? {
             self.handle(event);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The client sends no more. Who only ended his sending still reads: on a unix socket that can be told apart from one
@@ -343,7 +368,7 @@ impl Connection {
                 let end = end_request(id, 0, ProtocolStatus::RequestComplete);
                 // A peer that has gone does not need the reply.
                 let _: Result<(), Gone> = self.wire.finish(&[IoSlice::new(&end)], self.entries[at].keep_conn);
-                self.decoder.finish(id);
+                self.direct.decoder.finish(id);
                 self.entries.remove(at);
             }
             Stage::Buffering(request) => drop(request.finish(&[], &[], 0)),
@@ -353,7 +378,7 @@ impl Connection {
 
     /// Requests that PHP threads have ended: their ids may be used again.
     fn forget_finished(&mut self) {
-        let decoder = &mut self.decoder;
+        let decoder = &mut self.direct.decoder;
         self.entries.retain(|entry| {
             let finished = entry.request().is_some_and(|request| request.finished());
             if finished {

@@ -10,8 +10,10 @@ use ftm_fastcgi::Limits;
 use tokio::sync::{mpsc, watch as signal};
 
 use super::connection::{Connection, Leave};
+use super::direct::Direct;
+use super::lobby::Handed;
 use super::request::Request;
-use super::wire::WireLimits;
+use super::wire::{Wire, WireLimits};
 use super::{BodyEnd, OpenConnections};
 use crate::observe::log;
 use crate::pool::{Dispatcher, Pages};
@@ -41,7 +43,7 @@ pub struct Connections {
     buffer: RefCell<Box<[u8]>>,
     pages: Pages,
     stop: signal::Receiver<bool>,
-    open: Rc<OpenConnections>,
+    open: Arc<OpenConnections>,
     /// Where idle connections go when the pool finishes; `None`: they are closed.
     successor: RefCell<Option<mpsc::UnboundedSender<OwnedFd>>>,
 }
@@ -53,10 +55,11 @@ impl Connections {
         dispatcher: Arc<Dispatcher>,
         pages: Pages,
         stop: signal::Receiver<bool>,
-        open: Rc<OpenConnections>,
+        open: Arc<OpenConnections>,
     ) -> Rc<Connections> {
         let buffer = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
-        Rc::new(Connections { settings, dispatcher, buffer, pages, stop, open, successor: RefCell::new(None) })
+        let successor = RefCell::new(None);
+        Rc::new(Connections { settings, dispatcher, buffer, pages, stop, open, successor })
     }
 
     /// What is answered without a PHP thread.
@@ -74,23 +77,31 @@ impl Connections {
         *self.successor.borrow_mut() = successor;
     }
 
-    /// Serves a connected, non-blocking socket until it ends. It counts as open from now on, not from the future's first
-    /// turn: many may be accepted before that.
-    pub fn serve(self: Rc<Self>, socket: OwnedFd) -> impl Future<Output = ()> {
-        let open = self.open.enter();
-        async move {
-            let mut connection = Connection::new(socket, self);
+    /// Serves a connection that was just accepted.
+    pub fn serve_accepted(self: &Rc<Self>, wire: Wire) {
+        self.serve(Direct::new(wire, &self.settings, self.open.enter()).into());
+    }
+
+    /// Serves a connection until it ends, or waits for PHP threads again.
+    pub fn serve(self: &Rc<Self>, handed: Handed) {
+        let mut connection = Connection::new(handed, self.clone());
+        let dispatcher = self.dispatcher.clone();
+        drop(tokio::task::spawn_local(async move {
             match connection.run().await {
                 Ok(Leave::HandedOver) => {}
+                Ok(Leave::ForThreads) => dispatcher.lobby().keep(connection.into_direct()),
                 Ok(Leave::Closed) => connection.hang_up(),
                 Err(e) => {
                     log::warning!("connection closed: {e}");
                     connection.hang_up();
                 }
             }
-            drop(connection);
-            drop(open);
-        }
+        }));
+    }
+
+    /// Whether some PHP thread would take the next request of a connection itself.
+    pub fn any_thread_ready(&self) -> bool {
+        self.pages.of_pool() && self.dispatcher.anybody_ready()
     }
 
     /// The settings.

@@ -37,6 +37,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// That of a request that a PHP thread has.
+    pub fn running(request: &Request, stage: Stage) -> Entry {
+        Entry { id: request.id(), role: request.role(), keep_conn: request.keep_conn(), begun: request.begun(), stage }
+    }
+
     /// The request, once its parameters are there.
     pub fn request(&self) -> Option<&Arc<Request>> {
         match &self.stage {

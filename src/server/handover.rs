@@ -4,7 +4,7 @@
 //! its way, which is lost then. So a reload closes none: what is idle goes to the new process, as it is.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use tokio::io::Interest;
@@ -12,8 +12,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use super::passing::{self, MOST};
-use super::{Connections, Gate, watch};
+use super::watch;
 use crate::observe::log;
+use crate::pool::Dispatcher;
 
 /// The only message there is: connections.
 const CONNECTIONS: u8 = b'c';
@@ -48,7 +49,7 @@ async fn send(channel: &AsyncFd<OwnedFd>, batch: &[OwnedFd]) -> Result<(), ()> {
 }
 
 /// Serves the connections that come from `channel`, until its other end is closed.
-pub async fn take(channel: OwnedFd, gate: Rc<Gate>, connections: Rc<Connections>) {
+pub async fn take(channel: OwnedFd, dispatcher: Arc<Dispatcher>) {
     let channel = match watch(channel, Interest::READABLE) {
         Ok(channel) => channel,
         Err(e) => return log::warning!("cannot take connections of the former process over: {e}"),
@@ -58,7 +59,7 @@ pub async fn take(channel: OwnedFd, gate: Rc<Gate>, connections: Rc<Connections>
         let Ok(mut guard) = channel.readable().await else { return };
         match passing::receive(channel.get_ref().as_fd(), &mut message) {
             Ok((0, _)) => return,
-            Ok((_, sockets)) => sockets.into_iter().for_each(|socket| gate.admit(socket, &connections)),
+            Ok((_, sockets)) => sockets.into_iter().for_each(|socket| dispatcher.lobby().take_over(socket)),
             Err(Errno::EAGAIN) => guard.clear_ready(),
             Err(Errno::EINTR) => {}
             Err(e) => return log::warning!("connections of the former process were lost: {e}"),

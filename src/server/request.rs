@@ -16,8 +16,8 @@ use crate::sync::{Mutex, MutexGuard};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-/// One request. The main thread makes it; from dispatch on a PHP thread answers it, while the main thread fills its body
-/// and marks it aborted.
+/// One request. Who has read its parameters makes it: the main thread, or the PHP thread that runs it. From then on a PHP
+/// thread answers it, while the main thread may fill its body and mark it aborted.
 pub struct Request {
     id: u16,
     role: Role,
@@ -64,15 +64,13 @@ impl Request {
     /// A request whose parameters are complete.
     pub fn new(id: u16, role: Role, keep_conn: bool, wire: Arc<Wire>, params: Params, begun: Instant) -> Request {
         let content_length = content_length(&params);
-        // The web server has put the body into a file: none comes over the connection.
-        let in_file = params.get(b"REQUEST_BODY_FILE").is_some_and(|path| !path.is_empty());
         Request {
             id,
             role,
             keep_conn,
             wire,
             content_length,
-            body: Body::new(if in_file { Some(0) } else { content_length }),
+            body: Body::new(body_length(&params)),
             params: Mutex::new(params),
             begun,
             aborted: AtomicBool::new(false),
@@ -82,6 +80,16 @@ impl Request {
             finished: AtomicBool::new(false),
             writing: Mutex::new(false),
         }
+    }
+
+    /// Its id on its connection.
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// Whether its connection is to be kept (FCGI_KEEP_CONN).
+    pub fn keep_conn(&self) -> bool {
+        self.keep_conn
     }
 
     /// The role asked for, shown to scripts as FCGI_ROLE.
@@ -117,8 +125,13 @@ impl Request {
     /// Whether the parameters name a method whose requests have no body as a rule. Such a request starts without waiting
     /// for the end of its STDIN, which some clients never send; a body that does come is still read.
     pub fn starts_without_body(&self) -> bool {
-        let params = self.params.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(params.get(b"REQUEST_METHOD"), None | Some(b"GET" | b"HEAD"))
+        has_no_body(&self.params.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a request with these parameters, whose STDIN stream has ended after `received` bytes, has all of its body.
+    pub fn is_whole(params: &Params, received: usize) -> bool {
+        let whole = body_length(params).is_none_or(|length| received as u64 >= length);
+        whole || (received == 0 && has_no_body(params))
     }
 
     /// The STDIN stream has ended. A GET may announce a length and send nothing: it has no body then, as under PHP-FPM.
@@ -362,6 +375,17 @@ impl<'a> Framed<'a> {
         }));
         slices
     }
+}
+
+/// See [`Request::starts_without_body`].
+fn has_no_body(params: &Params) -> bool {
+    matches!(params.get(b"REQUEST_METHOD"), None | Some(b"GET" | b"HEAD"))
+}
+
+/// How many bytes come over the connection. The web server may have put the body into a file: none come then.
+fn body_length(params: &Params) -> Option<u64> {
+    let in_file = params.get(b"REQUEST_BODY_FILE").is_some_and(|path| !path.is_empty());
+    if in_file { Some(0) } else { content_length(params) }
 }
 
 /// CONTENT_LENGTH as C's `atol` reads it, which PHP-FPM uses; `None` where it is missing or empty, as for a chunked body.

@@ -65,6 +65,8 @@ struct State {
     closing: bool,
     /// When our side was shut down.
     shut: Option<Instant>,
+    /// The main thread sees to its end. Otherwise it ends when whoever holds it lets go of it.
+    watched: bool,
 }
 
 impl State {
@@ -87,7 +89,37 @@ impl Wire {
         // Now, because the kernel forgets it when the peer has left.
         let peer =
             (!unix).then(|| SockRef::from(&fd).peer_addr().ok()?.as_socket().map(|address| address.ip())).flatten();
+        Wire::accepted(fd, unix, peer, limits)
+    }
+
+    /// The same, of which it is known whether it is a unix socket, and who is at its other end.
+    pub fn accepted(fd: OwnedFd, unix: bool, peer: Option<IpAddr>, limits: WireLimits) -> Wire {
         Wire { fd, unix, peer, state: Mutex::default(), drain_wanted: Notify::new(), limits }
+    }
+
+    /// From now on the main thread sees to the connection's end.
+    pub fn watch(&self) {
+        let mut state = self.lock();
+        state.watched = true;
+        self.shut_if_done(&mut state);
+    }
+
+    /// The main thread has nothing more to do with it.
+    pub fn unwatch(&self) {
+        self.lock().watched = false;
+    }
+
+    /// Whether nothing is left to be done on a connection that no further request may come on.
+    pub fn is_over(&self) -> bool {
+        let state = self.lock();
+        let answered = state.waiting() == 0 && state.active == 0;
+        // To close it with bytes that nobody has read would have the kernel reset it, and the client might lose the response.
+        state.broken || (answered && (self.unix || !self.readable()))
+    }
+
+    /// Whether something waits to be written.
+    pub fn any_pending(&self) -> bool {
+        self.lock().waiting() > 0
     }
 
     /// Whether a read would find bytes.
@@ -155,8 +187,8 @@ impl Wire {
         }
     }
 
-    /// Writes the last records of a request and ends it: where it is the last of a closing connection, our side of the
-    /// connection is shut down behind them. Never waits.
+    /// Writes the last records of a request and ends it: where it is the last of a closing connection that the main thread
+    /// watches, our side of the connection is shut down behind them. Never waits.
     pub fn finish(&self, records: &[IoSlice<'_>], keep_conn: bool) -> Result<(), Gone> {
         let mut state = self.lock();
         state.active = state.active.saturating_sub(1);
@@ -279,7 +311,7 @@ impl Wire {
     }
 
     fn shut_if_done(&self, state: &mut State) {
-        if state.closing && state.active == 0 && state.waiting() == 0 && state.shut.is_none() {
+        if state.watched && state.closing && state.active == 0 && state.waiting() == 0 && state.shut.is_none() {
             state.shut = Some(Instant::now());
             // Fails where the peer has gone: nothing is lost by that.
             let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write);
@@ -302,4 +334,15 @@ impl AsRawFd for Wire {
 /// Reads what is there. `Ok(0)` is the end of the stream.
 pub fn read_now(wire: &Wire, buffer: &mut [u8]) -> nix::Result<usize> {
     recv(wire.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
+}
+
+/// Appends what is there to `buffer`, up to its capacity, which must not be reached yet. `Ok(0)` is the end of the stream.
+pub fn read_more(wire: &Wire, buffer: &mut Vec<u8>) -> nix::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    // SAFETY: as many bytes as are said may be written there.
+    let n = unsafe { libc::recv(wire.fd.as_raw_fd(), spare.as_mut_ptr().cast(), spare.len(), libc::MSG_DONTWAIT) };
+    let n = nix::errno::Errno::result(n)?.unsigned_abs();
+    // SAFETY: recv() has written that many bytes behind the others.
+    unsafe { buffer.set_len(buffer.len() + n) };
+    Ok(n)
 }

@@ -38,11 +38,9 @@ echo 'noted';"#;
     let abort = Record::new(kind::ABORT_REQUEST, 1, []).encode();
     for n in 0..600 {
         let mut conn = server.connect();
-        conn.send(call.encode(1));
-        if n % 2 == 0 {
-            // Read together with the request.
-            conn.send(&abort);
-        }
+        // Every second one is read together with the request.
+        let abort = if n % 2 == 0 { &abort[..] } else { &[] };
+        conn.send([&call.encode(1), abort].concat());
     }
     server.meet(4);
     let answer = server.call(&call);

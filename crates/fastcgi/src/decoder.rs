@@ -58,6 +58,7 @@ impl Limits {
 /// Records the specification tells applications to ignore are skipped silently: those of requests that are not active
 /// (§3.3; refused, finished or never begun), of types unknown for a request, and what follows the end of a stream.
 /// FCGI_DATA, the second body of the Filter role, is skipped as well: php-fpm has no way to show it to a script.
+#[derive(Clone)]
 pub struct Decoder {
     limits: Limits,
     requests: BTreeMap<u16, Request>,
@@ -79,6 +80,7 @@ pub struct Decoder {
 }
 
 /// How far a request has come.
+#[derive(Clone)]
 enum Request {
     /// Its PARAMS stream is open.
     Params(Box<Pairs>),
@@ -91,6 +93,7 @@ enum Request {
 }
 
 /// What is done with the next bytes.
+#[derive(Clone)]
 enum Task {
     /// They are a record's header.
     Header,

@@ -4,7 +4,7 @@ use crate::params::{Pair, Params, Span};
 
 /// The pairs of one PARAMS stream or GET_VALUES record so far. Names and values are written straight into the buffer
 /// they will be used in; it grows as bytes arrive, never by what a length announces.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Pairs {
     params: Params,
     /// Bytes of the stream consumed, the lengths included.
@@ -13,6 +13,7 @@ pub(crate) struct Pairs {
 }
 
 /// What the next byte belongs to. A name or value that lacks nothing is ended at once.
+#[derive(Clone)]
 enum Stage {
     /// The two lengths of a pair; so far there are `have` bytes of them.
     Lengths { bytes: [u8; 8], have: usize },

@@ -3,8 +3,21 @@
 use crate::index::Index;
 use std::fmt;
 
-/// Up to this many pairs a name is found by looking at each; requests of web servers carry 20 to 50.
-const LINEAR: usize = 64;
+/// Up to this many pairs a name is found by its [`tag`]; requests of web servers carry 20 to 50.
+const FEW: usize = 64;
+
+/// Pairs whose names have the same [`tag`], the last one first. Numbers are positions plus one; 0 is none.
+#[derive(Clone)]
+struct Chains {
+    last: [u8; 128],
+    before: [u8; FEW],
+}
+
+impl Default for Chains {
+    fn default() -> Self {
+        Self { last: [0; 128], before: [0; FEW] }
+    }
+}
 
 /// A stretch of [`Params::buffer`], in bytes. The byte after it is a NUL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +27,12 @@ pub struct Span {
     pub offset: u32,
     /// Its length, without the NUL.
     pub len: u32,
+}
+
+impl Span {
+    fn range(self) -> std::ops::Range<usize> {
+        self.offset as usize..self.offset as usize + self.len as usize
+    }
 }
 
 /// Where one parameter stands in [`Params::buffer`]. The layout is C's, so [`Params::pairs`] can be passed on as it is.
@@ -36,9 +55,9 @@ pub struct Pair {
 pub struct Params {
     buffer: Vec<u8>,
     pairs: Vec<Pair>,
-    /// The [`mark`] of each name that has come.
-    marks: u128,
-    /// There once more than [`LINEAR`] pairs have come.
+    /// Where the first [`FEW`] pairs are found.
+    chains: Chains,
+    /// There once more than [`FEW`] pairs have come.
     index: Option<Box<Index>>,
 }
 
@@ -88,6 +107,9 @@ impl Params {
         self.pairs.remove(at);
         if let Some(index) = &mut self.index {
             index.remove(at);
+        } else {
+            self.chains = Chains::default();
+            (0..self.pairs.len()).for_each(|at| self.chain(at));
         }
         true
     }
@@ -109,19 +131,31 @@ impl Params {
     }
 
     fn bytes(&self, span: Span) -> &[u8] {
-        &self.buffer[span.offset as usize..][..span.len as usize]
+        &self.buffer[span.range()]
     }
 
     fn position(&self, name: &[u8]) -> Option<usize> {
-        if self.marks & mark(name) == 0 {
-            return None;
+        let is_it = |at: usize| {
+            let span = self.pairs[at].name;
+            span.len as usize == name.len() && self.bytes(span) == name
+        };
+        if let Some(index) = &self.index {
+            return index.find(index.hash(name), is_it);
         }
-        // Most names differ in length, which takes no look at the buffer.
-        let is_it = |pair: &Pair| pair.name.len as usize == name.len() && self.bytes(pair.name) == name;
-        match &self.index {
-            Some(index) => index.find(index.hash(name), |at| is_it(&self.pairs[at])),
-            None => self.pairs.iter().position(is_it),
+        let mut number = self.chains.last[tag(name)];
+        while let Some(at) = usize::from(number).checked_sub(1) {
+            if is_it(at) {
+                return Some(at);
+            }
+            number = self.chains.before[at];
         }
+        None
+    }
+
+    /// Puts one of the first pairs into its chain.
+    fn chain(&mut self, at: usize) {
+        let last = &mut self.chains.last[tag(&self.buffer[self.pairs[at].name.range()])];
+        self.chains.before[at] = std::mem::replace(last, at as u8 + 1);
     }
 
     fn append(&mut self, bytes: &[u8]) -> Span {
@@ -133,30 +167,28 @@ impl Params {
     /// Adds a pair whose name is not there yet.
     fn push(&mut self, pair: Pair) {
         if self.pairs.is_empty() {
-            self.pairs.reserve(LINEAR / 2);
+            self.pairs.reserve(FEW / 2);
         }
-        self.marks |= mark(self.bytes(pair.name));
         self.pairs.push(pair);
-        if self.pairs.len() <= LINEAR {
-            return;
+        if self.index.is_none() && self.pairs.len() <= FEW {
+            return self.chain(self.pairs.len() - 1);
         }
         let new = match self.index {
             Some(_) => self.pairs.len() - 1,
             None => 0,
         };
-        let index = self.index.get_or_insert_with(|| Box::new(Index::with_capacity(LINEAR * 2)));
+        let index = self.index.get_or_insert_with(|| Box::new(Index::with_capacity(FEW * 2)));
         for (at, pair) in self.pairs.iter().enumerate().skip(new) {
-            let name = &self.buffer[pair.name.offset as usize..][..pair.name.len as usize];
-            index.insert(index.hash(name), at);
+            index.insert(index.hash(&self.buffer[pair.name.range()]), at);
         }
     }
 }
 
-/// One of 128 bits that tells most names that have not come from those that have, from the name's length and ends.
-fn mark(name: &[u8]) -> u128 {
-    let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return 1 };
+/// One of 128 numbers that tells most names apart, from the name's length, ends and middle.
+fn tag(name: &[u8]) -> usize {
+    let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return 0 };
     let middle = name[name.len() / 2];
-    1 << ((name.len() ^ usize::from(first) << 1 ^ usize::from(middle) << 3 ^ usize::from(last) << 5) % 128)
+    (name.len() ^ usize::from(first) << 1 ^ usize::from(middle) << 3 ^ usize::from(last) << 5) % 128
 }
 
 /// What the decoder of a PARAMS stream needs to write names and values into the buffer as they arrive.

@@ -14,16 +14,19 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use ftm_fastcgi::{Params, Role};
+use ftm_fastcgi::{Limits, Params, Role};
 use loom::thread::{self, JoinHandle};
 
 use super::dispatch::Dispatcher;
 use super::figures::Figures;
+use super::pages::PageNames;
 use super::slot::Slot;
-use crate::server::{Request, Wire, WireLimits};
+use crate::server::{ConnectionSettings, Gate, Lobby, Request, Wire, WireLimits};
 
 /// More find nothing that fewer would not, as a rule, and take ten times as long each.
 const PREEMPTIONS: usize = 2;
+
+const LIMITS: WireLimits = WireLimits { pending: 1 << 20, stalled: Duration::from_secs(60) };
 
 /// Runs `model` in all orders.
 fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -36,9 +39,23 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 fn pool(threads: usize, more: usize) -> Arc<Dispatcher> {
     static FIGURES: LazyLock<Figures> = LazyLock::new(|| Figures::map(1, 0).expect("memory"));
     let slots = (0..threads + more).map(|index| Arc::new(Slot::new(index))).collect();
-    let dispatcher = Dispatcher::new(slots, 8, FIGURES.of(0, 0), false);
+    let dispatcher = Dispatcher::new(slots, 8, FIGURES.of(0, 0), false, lobby());
     (0..threads).for_each(|index| assert_eq!(dispatcher.take_slot(), Some(index)));
     Arc::new(dispatcher)
+}
+
+/// A lobby to which nobody comes: threads wait there for the bell.
+fn lobby() -> Lobby {
+    let settings = ConnectionSettings {
+        limits: Limits::new(1, 1),
+        wire: LIMITS,
+        body_buffer: 0,
+        body_deadline: None,
+        body_min_rate: 0,
+    };
+    let socket = UnixStream::pair().expect("sockets").0;
+    let gate = Arc::new(Gate::new(None));
+    Lobby::new(Arc::new(socket.into()), gate, settings, PageNames::default()).expect("a lobby").0
 }
 
 /// The client of a request.
@@ -49,7 +66,7 @@ fn request_with_body(length: u64) -> (Arc<Request>, Client) {
     let (ours, theirs) = UnixStream::pair().expect("sockets");
     ours.set_nonblocking(true).expect("a socket's flag");
     theirs.set_nonblocking(true).expect("a socket's flag");
-    let wire = Wire::new(ours.into(), WireLimits { pending: 1 << 20, stalled: Duration::from_secs(60) });
+    let wire = Wire::new(ours.into(), LIMITS);
     wire.begin();
     let mut params = Params::new();
     params.set(b"CONTENT_LENGTH", length.to_string().as_bytes());
@@ -103,7 +120,7 @@ fn php_thread(pool: &Arc<Dispatcher>, index: usize, script: impl Fn(&Arc<Request
         let flag = Flag(AtomicU8::new(0));
         slot.booted(flag.0.as_ptr().cast(), ptr::null());
         let mut first = true;
-        while let Some(request) = pool.next(slot, std::mem::take(&mut first)) {
+        while let Some(request) = pool.next(slot, std::mem::take(&mut first), &mut Vec::new()) {
             slot.set_running(Some(request.clone()));
             flag.take(); // as PHP does when a request starts
             script(&request, &flag);
