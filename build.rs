@@ -113,9 +113,10 @@ fn compile_shim(php: &Php, library: &Library) {
         build.flag(format!("-isystem{}", flag.trim_start_matches("-I")));
     }
     build.define("ZEND_ENABLE_STATIC_TSRMLS_CACHE", "1");
-    if matches!(library, Library::Shared(_)) {
-        build.define("FTM_SHARED_LIBPHP", None);
-    }
+    match library {
+        Library::Shared(_) => build.define("FTM_SHARED_LIBPHP", None),
+        Library::Archive(_) => build.define("FTM_WRAPPED", None),
+    };
     // A longjmp must find the C frames it unwinds intact, and PHP's callback types leave parameters unused.
     build.warnings(true).extra_warnings(true).flag("-Wno-unused-parameter");
     if php.sanitized() {
@@ -137,8 +138,9 @@ fn export_interposed() {
     let functions = listed.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
         let name = fields.next()?;
-        // Functions; php-ftm's own, and those of its PHP module, are nobody else's.
-        (fields.next()? == "T" && !["ftm_", "zif_", "zm_"].iter().any(|own| name.starts_with(own))).then_some(name)
+        // Functions; php-ftm's own, those of its PHP module, and those that PHP is linked to, are nobody else's.
+        (fields.next()? == "T" && !["ftm_", "zif_", "zm_", "__wrap_"].iter().any(|own| name.starts_with(own)))
+            .then_some(name)
     });
     for function in functions {
         println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={function}");
@@ -159,7 +161,15 @@ fn link(php: &Php, library: &Library) {
             println!("cargo:rustc-link-arg={}", path.display());
             println!("cargo:rustc-link-arg=-Wl,--no-whole-archive");
             println!("cargo:rustc-link-arg=-rdynamic");
+            // See shim/tables.c.
+            for function in ["free", "zend_hash_copy"] {
+                println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
+            }
             println!("cargo:rerun-if-changed={}", path.display());
+            for function in ["zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod"] {
+                // By shim/floats.c.
+                println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
+            }
             for flag in php.ask("--libs").split_whitespace() {
                 println!("cargo:rustc-link-arg={flag}");
             }

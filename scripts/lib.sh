@@ -137,3 +137,16 @@ need_cargo() {
     fi
     die "there is no cargo here, and php-ftm needs $want or newer: install Rust with rustup (https://rustup.rs)"
 }
+
+# run_tool NAME ARG...: run a program of tests/src/bin on a php-ftm that is built first; it takes this shell's place.
+run_tool() {
+    local name=$1
+    shift
+    cd "$root"
+    need_build_packages
+    choose_php
+    [ -n "${PHP_FTM:-}" ] || PHP_FTM=$("$root/scripts/build")
+    export PHP_FTM
+    cargo build --release --locked -q -p ftm-tests --bin "$name" >&2
+    exec "${CARGO_TARGET_DIR:-$root/target}/release/$name" "$@"
+}

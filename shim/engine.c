@@ -89,6 +89,7 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	ftm_config = *config;
 	ftm_process_umask = umask(0);
 	umask(ftm_process_umask);
+	ftm_environment_keep();
 	if (!php_tsrm_startup()) {
 		return "cannot start the thread-safe resource manager: out of memory?";
 	}
@@ -115,8 +116,10 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	ftm_variables_startup();
 	ftm_environment_startup();
 	ftm_inherited_startup();
+	ftm_copies_startup();
 	ftm_programs_startup();
 	ftm_record_locks_startup();
+	ftm_tables_startup();
 	return NULL;
 }
 

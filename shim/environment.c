@@ -166,9 +166,36 @@ static int put(char *text)
 	return 0;
 }
 
+/* What PHP asks for whenever a thread starts, as php-fpm's master finds it: where PHP's memory comes from. The pool's
+ * environment (clear_env, env[]) is that of scripts. */
+static struct {
+	const char *name;
+	char *value;
+} of_start[] = {{"USE_ZEND_ALLOC", NULL}, {"USE_TRACKED_ALLOC", NULL}, {"USE_ZEND_ALLOC_HUGE_PAGES", NULL}};
+static TSRM_TLS bool starting;
+
+void ftm_environment_keep(void)
+{
+	for (size_t i = 0; i < sizeof(of_start) / sizeof(*of_start); i++) {
+		const char *value = getenv(of_start[i].name);
+		of_start[i].value = value ? strdup(value) : NULL;
+	}
+}
+
+void ftm_environment_starting(bool now)
+{
+	starting = now;
+}
+
 char *getenv(const char *name)
 {
 	size_t len = strlen(name);
+
+	for (size_t i = 0; starting && i < sizeof(of_start) / sizeof(*of_start); i++) {
+		if (strcmp(of_start[i].name, name) == 0) {
+			return of_start[i].value;
+		}
+	}
 
 	for (char **text = ftm_environment(); text && *text; text++) {
 		if (has_name(*text, name, len)) {

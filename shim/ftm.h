@@ -139,6 +139,11 @@ void ftm_opcache_locks(int fd);
  * afterwards. */
 ftm_thread_end ftm_thread_main(void *slot, uint64_t id);
 
+/* Gives back the memory that the calling PHP thread's requests have used and that holds nothing any more: its heap, its stack
+ * below the caller, its tables. For a thread that has been idle for a while; takes some ten microseconds, and the next request
+ * as long to have it again. Between requests only. */
+void ftm_thread_trim(void);
+
 /* A fault of a PHP thread, up to the very end of the thread. */
 typedef struct ftm_fault {
 	uint64_t thread;                /* its id */
@@ -294,5 +299,19 @@ bool ftm_rs_own_figure(size_t index, const char **name, int64_t *value);
 
 /* Fills row `index` < ftm_status.slots; false where the slot has no thread at the moment. */
 bool ftm_rs_status_slot(size_t index, ftm_status_slot *out);
+
+/* No number has more significant digits. */
+#define FTM_DIGITS 767
+
+/* Writes the decimal digits of `value`, which is finite and above zero, without zeros at their ends and without a NUL, and
+ * where the point is among them; returns their number. Mode 0: the shortest that tell it from all others; 2: at most `ndigits`;
+ * 3: those up to `ndigits` after the point. */
+size_t ftm_rs_digits(double value, int mode, int ndigits, char *digits, int *point);
+
+/* zend_gcvt(). */
+void ftm_rs_gcvt(double value, int ndigit, char point, char exponent, char *out);
+
+/* zend_strtod(); `read` is how many bytes the number takes. */
+double ftm_rs_strtod(const char *text, size_t *read);
 
 #endif

@@ -145,6 +145,21 @@ int ftm_each_open(int (*visit)(int number, void *with), void *with)
 	return 0;
 }
 
+/* Whether the program may get files: PHP opens some, or the script has. */
+static bool gets_files(HashTable *spec)
+{
+	zval *entry;
+
+	ZEND_HASH_FOREACH_VAL(spec, entry) {
+		ZVAL_DEREF(entry);
+		const zval *kind = Z_TYPE_P(entry) == IS_ARRAY ? zend_hash_index_find_deref(Z_ARRVAL_P(entry), 0) : NULL;
+		if (!kind || Z_TYPE_P(kind) != IS_STRING || zend_string_equals_literal(Z_STR_P(kind), "file")) {
+			return true;
+		}
+	} ZEND_HASH_FOREACH_END();
+	return false;
+}
+
 static int mark(int number, void *with)
 {
 	(void) with;
@@ -169,6 +184,10 @@ static void in_child(void)
 	}
 	for (size_t i = 0; i < kept.count; i++) {
 		fcntl(kept.at[i], F_SETFD, 0);
+	}
+	HashTable *spec = descriptorspec();
+	if (spec && !gets_files(spec)) {
+		ftm_copies_drop();
 	}
 }
 

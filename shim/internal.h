@@ -42,6 +42,7 @@ ZEND_BEGIN_MODULE_GLOBALS(ftm)
 	char *redirect_status_env;
 	char *error_header;
 	char *fpm_config;
+	bool served;                    /* a request has begun on this thread */
 	/* state of the request under way */
 	bool stderr_started;            /* a message went to FCGI_STDERR: the next one follows "; " */
 	bool executing;                 /* the script was started: a body error now is the script's to handle */
@@ -78,6 +79,10 @@ const char *ftm_param_value(const ftm_request *request, const char *name, size_t
 		of_process = (type (*) parameters) dlsym(RTLD_NEXT, name); \
 	}
 
+/* Keeps what PHP reads of the environment when a thread starts; and what is read meanwhile is that. */
+void ftm_environment_keep(void);
+void ftm_environment_starting(bool now);
+
 /* The environment of the calling thread's request, or that of the process. */
 char **ftm_environment(void);
 
@@ -104,16 +109,33 @@ void ftm_programs_startup(void);
 void ftm_program_started(void);
 void ftm_programs_reap(void);
 
+/* Around what copies the process's descriptors to a program that is being started; what the first returns is for the second. */
+bool ftm_copies_begin(void);
+void ftm_copies_end(bool begun);
+
+/* Waits, for some seconds at most, until all that had begun has ended. */
+void ftm_copies_wait(void);
+
+/* A copy of this descriptor would be noticed by others: it has been locked. */
+void ftm_copies_matter(int fd);
+
+/* In the child of a fork(): closes copies that matter. Async-signal-safe. */
+void ftm_copies_drop(void);
+void ftm_copies_startup(void);
+
 /* textdomain() of a PHP thread is its own, and goes with the thread. */
 void ftm_gettext_end(void);
 
 /* The calling thread is a PHP thread, whose faults are contained; see crash.c. */
 void ftm_fault_name(uint64_t id);
 
-/* The calling thread uses the functions of one that has ended, where PHP makes copies for each. Right after ts_resource(). */
-void ftm_functions_take_over(void);
-/* Right before ts_free_thread(). Not where a request has left functions of its own, or disabled some of PHP's. */
-void ftm_functions_leave(void);
+/* Remembers the tables that PHP threads begin with. In the main thread, when all modules have started. */
+void ftm_tables_startup(void);
+/* ts_resource() and ts_free_thread() of a PHP thread. */
+void ftm_tables_boot(void);
+void ftm_tables_leave(void);
+/* Gives back what requests have written to. Between requests. */
+void ftm_tables_trim(void);
 
 /* The current directory of a PHP thread that shares it with no other: remembered, followed and left with each request. */
 void ftm_directory_own(void);

@@ -2,6 +2,9 @@
  * Calls that PHP repeats when a signal breaks them off: flock() for a session's lock, semop() in sem_acquire(), nanosleep() in
  * time_sleep_until(). Once the request's time is up (request_terminate_timeout), they fail with an error that PHP does not repeat
  * them on; the request ends at its next opcode. These definitions take the place of the C library's for PHP and its extensions.
+ *
+ * flock() has another side: a lock lasts until the last copy of its descriptor is closed, and programs that others start have
+ * copies for a while (see copied.c). So whoever would not wait for a lock waits for that, and asks once more.
  */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
@@ -29,7 +32,17 @@ static int result_of(long result, int error)
 
 int flock(int fd, int operation)
 {
-	return result_of(syscall(SYS_flock, fd, operation), EDEADLK);
+	/* Before it is locked: a child of this moment has to know. */
+	if (!(operation & LOCK_UN)) {
+		ftm_copies_matter(fd);
+	}
+	long result = syscall(SYS_flock, fd, operation);
+
+	if (result == -1 && errno == EWOULDBLOCK && ftm_php_thread) {
+		ftm_copies_wait();
+		result = syscall(SYS_flock, fd, operation);
+	}
+	return result_of(result, EDEADLK);
 }
 
 int semop(int id, struct sembuf *operations, size_t count)

@@ -135,6 +135,7 @@ static void fill_request_info(const ftm_request *request)
 	SG(request_info).content_length = request->content_length > 0 ? (zend_long) request->content_length : 0;
 	SG(request_info).path_translated = request->script ? estrdup(request->script) : NULL;
 	SG(sapi_headers).http_response_code = request->script_missing ? 404 : 200;
+	FTM_G(served) = true;
 	FTM_G(stderr_started) = false;
 	FTM_G(executing) = false;
 	FTM_G(retire) = false;

@@ -75,6 +75,16 @@ static int add_closing(posix_spawn_file_actions_t *actions, const numbers *kept)
 typedef int spawn_function(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *,
 	char *const *);
 
+static int start(spawn_function *of_process, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+	const posix_spawnattr_t *attributes, char *const *argv, char *const *env)
+{
+	const bool begun = ftm_copies_begin();
+	const int error = of_process(pid, path, actions, attributes, argv, env); /* returns when it has been executed */
+
+	ftm_copies_end(begun);
+	return error;
+}
+
 static int spawn(const char *name, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 	const posix_spawnattr_t *attributes, char *const *argv, char *const *env)
 {
@@ -93,13 +103,13 @@ static int spawn(const char *name, pid_t *pid, const char *path, const posix_spa
 	if (actions) {
 		/* Whoever made them is about to destroy them: what is added does no harm. */
 		error = add_closing((posix_spawn_file_actions_t *) actions, &kept);
-		return error ? error : of_process(pid, path, actions, attributes, argv, env);
+		return error ? error : start(of_process, pid, path, actions, attributes, argv, env);
 	}
 	error = posix_spawn_file_actions_init(&own);
 	if (error == 0) {
 		error = add_closing(&own, &kept);
 		if (error == 0) {
-			error = of_process(pid, path, &own, attributes, argv, env);
+			error = start(of_process, pid, path, &own, attributes, argv, env);
 		}
 		posix_spawn_file_actions_destroy(&own);
 	}

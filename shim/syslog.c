@@ -8,6 +8,8 @@
 # define _GNU_SOURCE
 #endif
 #include "internal.h"
+/* The C library's, as in its syslog(): PHP's reads a text of "%.*s" to its NUL, which PHP's own messages do not have. */
+#undef vsnprintf
 
 #include <dlfcn.h>
 #include <fcntl.h>

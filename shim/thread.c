@@ -21,7 +21,7 @@ static int remove_entry(zval *entry)
 	return ZEND_HASH_APPLY_REMOVE;
 }
 
-/* Closes persistent connections, the last one first. ts_free_thread() frees the globals of all modules before it comes to
+/* Closes persistent connections, the last one first. At the thread's end, ts_free_thread() frees the globals of all modules before it comes to
  * them, and their destructors write there: a closed stream into FG(pclose_ret). */
 static void close_persistent(void)
 {
@@ -47,9 +47,9 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	}
 
 	ftm_php_thread = true;
-	ts_resource(0);
-	ZEND_TSRMLS_CACHE_UPDATE();
-	ftm_functions_take_over();
+	ftm_environment_starting(true);
+	ftm_tables_boot();
+	ftm_environment_starting(false);
 	SG(server_context) = NULL;
 	FTM_G(realpath_cache_limit) = CWDG(realpath_cache_size_limit);
 	ftm_lock_admin_entries();
@@ -59,6 +59,9 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 		const ftm_request *request;
 		while ((request = ftm_rs_next_request(slot))) {
 			sound = ftm_run_request(slot, request);
+			if (FTM_G(time_up)) {
+				close_persistent(); /* their sockets may have been shut down */
+			}
 			ftm_rs_request_done(slot, request);
 			ftm_programs_reap();
 			if (own_umask) {
@@ -78,14 +81,12 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 	ftm_rs_thread_leaving(slot);
 	close_persistent();
 	ftm_timer_free();
-	if (sound) {
-		ftm_functions_leave();
-	} else {
+	if (!sound) {
 		/* Texts in the request's memory, which goes as a whole: PHP has not come to let go of them. */
 		PG(last_error_message) = NULL;
 		PG(last_error_file) = NULL;
 	}
-	ts_free_thread();
+	ftm_tables_leave();
 	ftm_request_state_reset();
 	ftm_gettext_end();
 	ftm_directory_end();

@@ -6,20 +6,20 @@ import random
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from . import beside, burst, churn, grid, machine, processes, reload, report, samples, subjects, syscalls, waiting
+from . import beside, burst, churn, engine, grid, instructions, machine, memory, pages, reload, report, samples, subjects, syscalls, waiting
 
 CASES = {
     **{name: grid.run for name in grid.CASES},
     "churn": churn.run, "burst": burst.run, "idle": beside.run, "slow": beside.run, "wait": waiting.run,
-    "reload": reload.run, "upgrade": reload.run, "syscalls": syscalls.run,
+    "memory": memory.run,
+    "reload": reload.run, "upgrade": reload.run, "syscalls": syscalls.run, "instructions": instructions.run, "engine": engine.run,
 }
-# What "all" leaves out: what takes other settings, or a debugger.
-BY_NAME = ("upgrade", "syscalls")
+# What "all" leaves out: what takes other settings, other builds, or a debugger.
+BY_NAME = ("upgrade", "syscalls", "instructions", "engine")
 
 
 def numbers(text):
@@ -32,6 +32,7 @@ def arguments():
     parser.add_argument("--php-ftm", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--php-fpm", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--nts-fpm", help=argparse.SUPPRESS)
+    parser.add_argument("--build", action="append", default=[], help=argparse.SUPPRESS)
     parser.add_argument("--results", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5, help="of each server; 5 or more for figures to quote")
     parser.add_argument("--seconds", type=int, help="of a round of load (default: 3), or of all of reload and upgrade (60)")
@@ -47,6 +48,8 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="reload, upgrade: nginx keeps its connections")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="reload, upgrade: for the random moments")
     options = parser.parse_args()
+    if "engine" in options.cases and options.cases != ["engine"]:
+        parser.error("engine compares builds of php-ftm with each other: no other case can go with it")
     asked = options.cases
     if "all" in asked:
         options.cases, options.each_second = [case for case in CASES if case not in BY_NAME], True
@@ -59,17 +62,8 @@ def arguments():
     return options
 
 
-def prepare_site(run, cases):
-    """The scripts, where the servers' user can read them, and DokuWiki, whose data it can write."""
-    site = run / "site"
-    shutil.copytree(Path(__file__).resolve().parent / "site", site)
-    if "dokuwiki" in cases:
-        command = [subjects.ROOT / "scripts/dokuwiki", run / "wiki"]
-        shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
-        if os.geteuid() == 0:
-            subprocess.run(["chown", "-R", processes.user(), run / "wiki/var"], check=True)
-        (site / "dokuwiki").symlink_to(shown)
-    return site
+def summary(options, found, around):
+    return engine.table(found) + around.told() if options.build else report.text(found, around)
 
 
 def main():
@@ -78,13 +72,15 @@ def main():
     run = Path(tempfile.mkdtemp(prefix="php-ftm-bench."))
     run.chmod(0o755)
     binaries = {subjects.FTM: options.php_ftm, subjects.FPM: options.php_fpm}
-    if options.nts_fpm:
+    if options.build:
+        binaries = dict(build.split("=", 1) for build in options.build)
+    elif options.nts_fpm:
         binaries[subjects.NTS] = options.nts_fpm
     around = machine.Machine()
     found = samples.Samples(options.results / "rounds.csv")
     try:
         compared = subjects.prepare(run, binaries)
-        site = prepare_site(run, options.cases)
+        site = pages.prepare(run, dokuwiki=bool({"dokuwiki", "instructions", "engine"} & set(options.cases)))
         described = (
             machine.describe() + subjects.describe(compared)
             + f"load: wrk, {options.rounds} rounds of {options.seconds} s; one nginx worker for each server; "
@@ -95,8 +91,8 @@ def main():
         (options.results / "machine.txt").write_text(f"{described}command: {command}\n")
         for case in options.cases:
             CASES[case](case, options, compared, site, around, found)
-            (options.results / "summary.md").write_text(report.text(found, around))
-        print(report.text(found, around))
+            (options.results / "summary.md").write_text(summary(options, found, around))
+        print(summary(options, found, around))
     finally:
         shutil.rmtree(run)
     print(f"each round's figures: {options.results}")

@@ -13,11 +13,14 @@ CONNECTIONS = 16384
 
 
 class Stack:
-    """Starts on entering, ends on leaving. `pool` has the settings of the pool, `server` those of [global]."""
+    """Starts on entering, ends on leaving. `pool` has the settings of the pool, `server` those of [global]; `before` is a
+    command that watches the server."""
 
-    def __init__(self, subject, site, pool, keep=False, keepalive=32, server="", buffering=True, replaceable=False):
+    def __init__(self, subject, site, pool, keep=False, keepalive=32, server="", buffering=True, replaceable=False,
+                 before=()):
         self.subject, self.site, self.pool, self.server = subject, site, pool, server
         self.keep, self.keepalive, self.buffering, self.replaceable = keep, keepalive, buffering, replaceable
+        self.before = before
         self.processes = []
 
     def __enter__(self):
@@ -67,7 +70,7 @@ class Stack:
             shutil.copy(program, self.program)
             program = self.program
         process, log = processes.start(
-            self.run, "php", [program, "-F", "-c", self.subject.ini, "-y", conf], self.subject.env()
+            self.run, "php", [*self.before, program, "-F", "-c", self.subject.ini, "-y", conf], self.subject.env()
         )
         self.processes.append(process)
         # The socket is there before the server is ready; what it opens then would count for the first load. A server that
@@ -80,6 +83,11 @@ class Stack:
             return self.error_log.read_text(errors="replace").count("ready to handle connections")
         except FileNotFoundError:
             return 0
+
+    def end(self):
+        """Ends the server of PHP, and waits until it has said all that it has to say."""
+        self.master.send_signal(signal.SIGQUIT)
+        self.master.wait(processes.PATIENCE)
 
     def reload(self):
         self.master.send_signal(signal.SIGUSR2)

@@ -39,7 +39,7 @@ class Subject:
 
 
 def prepare(run, binaries):
-    """All subjects, by name: php-ftm first. `binaries` has the path of each."""
+    """All subjects, by name: a php-ftm first. `binaries` has the path of each."""
     subjects = {}
     for name, binary in binaries.items():
         home = run / name
@@ -54,7 +54,7 @@ def prepare(run, binaries):
             + f"\n[PHP]\nsys_temp_dir = {temp}\nupload_tmp_dir = {temp}\n[Session]\nsession.save_path = {temp}\n"
         )
         subjects[name] = Subject(name, binary, ini, home / "conf.d")
-    wanted = {module.lower() for module in subjects[FTM].modules()}
+    wanted = {module.lower() for module in next(iter(subjects.values())).modules()}
     for subject in subjects.values():
         for loader in own_loaders(subject):
             if re.sub(r"^\d+-|\.ini$", "", loader.name) in wanted:

@@ -194,14 +194,14 @@ impl Children {
     fn replace(&mut self, index: usize) {
         let Some(worn) = self.children[index].process.take() else { return };
         self.next_generation(index);
+        let (pool, pid) = (worn.pool.clone(), worn.pid);
+        // Before the fork, of which the child drops what is not its own.
+        self.former.push(worn);
         match self.start(index) {
-            Ok(()) => {
-                log::notice!("[pool {}] child {} is to be replaced, as it asks for", worn.pool, worn.pid);
-                self.former.push(worn);
-            }
+            Ok(()) => log::notice!("[pool {pool}] child {pid} is to be replaced, as it asks for"),
             Err(e) => {
-                log::error!("[pool {}] fork() failed: {e}", worn.pool);
-                self.children[index].process = Some(worn);
+                log::error!("[pool {pool}] fork() failed: {e}");
+                self.children[index].process = self.former.pop();
             }
         }
     }

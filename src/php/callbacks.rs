@@ -18,7 +18,7 @@ use crate::pool::{self, About, Opcache};
 use crate::server::{BodyEnd, Gone, Kill};
 
 /// Runs `body`; a panic is logged and becomes `otherwise`.
-fn fence<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+pub(super) fn fence<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
         // The panic's own message went to stderr by the default hook.
         log::alert!("internal error in a callback of a PHP thread");

@@ -4,6 +4,7 @@
 mod callbacks;
 mod engine;
 pub mod ffi;
+mod floats;
 mod known_files;
 mod logged;
 mod request;
@@ -13,5 +14,5 @@ mod unsafe_extensions;
 
 pub use engine::{Engine, EngineSettings};
 pub use script_path::{PathSettings, request_uri};
-pub use thread::{PhpPool, ThreadEnd, spawn};
+pub use thread::{IDLE_LONG, PhpPool, ThreadEnd, give_back_memory, spawn};
 pub use unsafe_extensions::unsafe_extensions;

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::ffi;
 use super::known_files::KnownFiles;
@@ -101,6 +102,15 @@ impl Drop for PhpThread {
         // SAFETY: the C side has returned, so it holds no pointer any more.
         unsafe { self.end_request() };
     }
+}
+
+/// How long a thread has been idle when it [gives back its memory](give_back_memory).
+pub const IDLE_LONG: Duration = Duration::from_secs(2);
+
+/// Gives back the memory that requests of the calling PHP thread have used. It must be waiting for its next request.
+pub fn give_back_memory() {
+    // SAFETY: a PHP thread that waits for a request is between requests.
+    unsafe { ffi::ftm_thread_trim() }
 }
 
 /// Boots a PHP thread in `slot`; faults of it are told under its `id`. `ended` is called on it after its engine state is freed; what C and C++ keep per thread

@@ -51,7 +51,9 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
 
 /// Serves on this thread what nobody else does. False: there is nothing.
 fn serve_waiting(dispatcher: &Dispatcher, lobby: &Lobby, connections: &Rc<Connections>) -> bool {
-    let events = lobby.events();
+    let mut events = lobby.events();
+    // Those who were accepted before go first.
+    events.sort_by_key(|event| *event == Event::Listener);
     let mut served = false;
     for event in &events {
         match event {

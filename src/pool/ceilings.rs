@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use super::control::Orders;
+use super::leftovers;
 use super::threads::Threads;
 use crate::observe::log;
 use crate::php::PhpPool;
@@ -82,9 +83,7 @@ pub async fn watch(mut ceilings: Ceilings, pool: Arc<PhpPool>, threads: Rc<Threa
     loop {
         turn.tick().await;
         if std::mem::take(&mut recycled) {
-            // What a thread has freed stays with malloc() otherwise. It may take a while, so it is none of this thread's work.
-            // SAFETY: takes plain numbers.
-            drop(tokio::task::spawn_blocking(|| unsafe { libc::malloc_trim(0) }));
+            leftovers::give_back();
         }
         match ceilings.look(private_memory(), threads.count()) {
             None => {}

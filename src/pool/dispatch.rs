@@ -10,18 +10,20 @@
 //!                         └── no ──> work_waits: the pool may boot a further thread
 //! ```
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+mod state;
+
+use self::state::{Gate, Idle, Queued, State};
 use super::figures::OwnFigures;
 use super::sizing::Counts;
 use super::slot::Slot;
-use super::stuck;
 use super::waits::Waits;
+use crate::php;
 use crate::server::{Event, Lobby, Request, Visit};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -42,99 +44,6 @@ pub struct Dispatcher {
     less_busy: Notify,
     /// A script has sent another one's request a signal.
     killed: Notify,
-}
-
-/// Whether requests may begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Gate {
-    #[default]
-    Open,
-    /// None begins; running ones end.
-    Closed,
-    /// None runs, and one may begin.
-    ForOne,
-}
-
-#[derive(Default)]
-struct State {
-    gate: Gate,
-    idle: Vec<Idle>,
-    queue: VecDeque<Queued>,
-    waits: Waits,
-    /// Slots without a thread.
-    empty: BTreeSet<usize>,
-    /// Threads, and how many of them have not asked for their first request.
-    threads: usize,
-    booting: usize,
-    /// Idle threads that are to leave, and slots whose threads do so.
-    retiring: usize,
-    retired: BTreeSet<usize>,
-    stopping: bool,
-}
-
-impl State {
-    /// Threads that have nothing to do, but for those that boot to take what waits.
-    fn spare(&self) -> usize {
-        self.idle.len() + self.booting.saturating_sub(self.queue.len())
-    }
-
-    /// A thread is not idle any more.
-    fn awake(&mut self, index: usize) {
-        if let Some(at) = self.idle.iter().rposition(|idle| idle.index == index) {
-            self.idle.remove(at);
-        }
-        self.retiring = self.retiring.min(self.idle.len() + 1);
-    }
-
-    /// Whether an idle thread would find work.
-    fn wakes(&self) -> bool {
-        !self.idle.is_empty()
-            && (self.stopping || self.retiring > 0 || (self.gate != Gate::Closed && !self.queue.is_empty()))
-    }
-
-    /// Threads that run a request, or leave.
-    fn busy(&self) -> usize {
-        self.threads.saturating_sub(self.idle.len() + self.booting)
-    }
-
-    /// Whether this request may begin. It must, then.
-    fn admits(&mut self, request: &Request) -> bool {
-        match self.gate {
-            Gate::Open => true,
-            Gate::Closed => false,
-            Gate::ForOne => {
-                // The one must not keep the others waiting for its client.
-                let ready = request.body().ended().is_some() || request.starts_without_body();
-                if ready {
-                    self.gate = Gate::Closed;
-                }
-                ready
-            }
-        }
-    }
-
-    /// Takes the first request from the queue that may begin.
-    fn take_queued(&mut self) -> Option<Queued> {
-        let at = match self.gate {
-            Gate::Open => 0,
-            Gate::Closed => return None,
-            Gate::ForOne => (0..self.queue.len()).find(|&at| {
-                let request = self.queue[at].request.clone();
-                self.admits(&request)
-            })?,
-        };
-        self.queue.remove(at)
-    }
-}
-
-struct Idle {
-    index: usize,
-    since: Instant,
-}
-
-struct Queued {
-    request: Arc<Request>,
-    since: Instant,
 }
 
 /// Figures of the queue and the slots, for the status.
@@ -357,14 +266,13 @@ impl Dispatcher {
     /// they are.
     pub fn recycle(&self) -> Option<(usize, u64)> {
         let threads = self.slots.iter().filter(|slot| !slot.abandoned()).filter_map(|slot| {
-            let view = slot.row().view()?;
-            (view.requests > 0).then_some((slot, view))
+            let begun = slot.row().view()?.requests;
+            (begun > 0).then_some((slot, begun))
         });
-        let (slot, view) = threads.max_by_key(|(_, view)| view.requests)?;
+        let (slot, begun) = threads.max_by_key(|&(_, begun)| begun)?;
         slot.let_leave();
-        // If it is idle. One that is just about to wait misses the signal, and gets another one if it is still wanted.
-        stuck::wake(i32::try_from(view.thread_id).unwrap_or_default());
-        Some((slot.index(), view.requests))
+        slot.wake();
+        Some((slot.index(), begun))
     }
 
     /// Waits until a request is queued that a further thread could take. Only where the number of threads changes.
@@ -412,7 +320,7 @@ impl Dispatcher {
             state.idle.push(Idle { index: slot.index(), since: Instant::now() });
             self.tell_less_busy(&state);
             drop(state);
-            let event = self.lobby.wait();
+            let event = self.lobby.wait(php::IDLE_LONG, php::give_back_memory);
             state = self.lock();
             state.awake(slot.index());
             if state.idle.is_empty() {
@@ -424,6 +332,7 @@ impl Dispatcher {
             if event == Event::Bell {
                 continue;
             }
+            state.retiring = state.retiring.min(state.idle.len()); // none of them is this one any more
             let (open, active) = (state.gate == Gate::Open, state.threads - state.spare());
             drop(state);
             if !open {

@@ -16,6 +16,7 @@ mod dispatch;
 mod environment;
 pub mod figures;
 mod files;
+mod leftovers;
 pub mod limits;
 #[cfg(all(test, ftm_loom))]
 mod models;

@@ -28,6 +28,7 @@ use super::dispatch::Dispatcher;
 use super::environment;
 use super::figures::OwnFigures;
 use super::files::PoolFiles;
+use super::leftovers;
 use super::opcache::{self, Opcache};
 use super::pages::{PageNames, Pages};
 use super::privileges::{self, Identity};
@@ -144,12 +145,13 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         track_finished: pool.request_terminate_timeout_track_finished,
         force: pool.force_kill_deadline,
         max_abandoned: usize::from(pool.max_abandoned_threads),
-        crash_drain: pool.crash_drain_timeout,
     };
     let local = tokio::task::LocalSet::new();
     let bytes = |limit: Option<NonZeroU64>| limit.map(NonZeroU64::get);
     let ceilings = Ceilings::new(bytes(pool.max_thread_memory), bytes(pool.max_memory), ceilings::private_memory());
-    let serving = Serving { pool: php_pool, sizing, limits, ceilings, for_main, pages, status, control, settings };
+    let crash_drain = pool.crash_drain_timeout;
+    let serving =
+        Serving { pool: php_pool, sizing, limits, crash_drain, ceilings, for_main, pages, status, control, settings };
     match local.block_on(&runtime, serve(serving))? {
         End::Whole => {}
         // PHP's own end would free what the threads that are left still use.
@@ -283,6 +285,8 @@ struct Serving {
     pool: Arc<PhpPool>,
     sizing: Sizing,
     limits: RequestLimits,
+    /// `crash_drain_timeout`.
+    crash_drain: Duration,
     ceilings: Ceilings,
     /// From the lobby.
     for_main: mpsc::UnboundedReceiver<ForMain>,
@@ -294,7 +298,8 @@ struct Serving {
 
 /// Serves until the end.
 async fn serve(serving: Serving) -> Result<End, String> {
-    let Serving { pool, sizing, limits, ceilings, mut for_main, pages, status, control, settings } = serving;
+    let Serving { pool, sizing, limits, crash_drain, ceilings, mut for_main, pages, status, control, settings } =
+        serving;
     let dispatcher = pool.dispatcher.clone();
     let (stop, stopped) = signal_value::channel(false);
     let (ended, mut ends) = mpsc::unbounded_channel::<Ended>();
@@ -303,7 +308,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
     SigSet::from(Signal::SIGQUIT).thread_unblock().map_err(|e| format!("cannot unblock SIGQUIT: {e}"))?;
     let orders = Rc::new(control.watched().map_err(|e| format!("cannot watch the master: {e}"))?);
 
-    let faults = Faults::contain(limits.crash_drain, &orders).map_err(|e| format!("cannot watch for crashes: {e}"))?;
+    let faults = Faults::contain(crash_drain, &orders).map_err(|e| format!("cannot watch for crashes: {e}"))?;
     let threads = Rc::new(Threads::new(pool.clone(), sizing, ended));
     threads.start()?;
     let mut tick = tokio::time::interval_at(Instant::now() + MAINTENANCE, MAINTENANCE);
@@ -327,6 +332,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
     if ceilings.any() {
         drop(tokio::task::spawn_local(ceilings::watch(ceilings, pool.clone(), threads.clone(), orders.clone())));
     }
+    drop(tokio::task::spawn_local(leftovers::watch(threads.clone())));
     let most = limits.max_abandoned;
     let watching = watch_requests(watchdog.clone(), dispatcher.clone(), threads.clone(), orders.clone(), most);
     drop(tokio::task::spawn_local(watching));

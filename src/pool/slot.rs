@@ -8,6 +8,7 @@ use std::ffi::c_void;
 use std::sync::{Arc, PoisonError};
 
 use super::row::Row;
+use super::stuck;
 use crate::php;
 use crate::server::{Request, Visit};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -93,6 +94,12 @@ impl Slot {
     /// Whether the thread has one.
     pub fn has_visit(&self) -> bool {
         lock(&self.visit).is_some()
+    }
+
+    /// Breaks off what the thread waits for, if it is idle, so that it looks at its state. One that is just about to wait misses
+    /// that.
+    pub fn wake(&self) {
+        stuck::wake(self.row.look(|view| i32::try_from(view.thread_id)).unwrap_or_default());
     }
 
     /// The thread's engine state exists. Both must stay valid until [`Slot::leaving`].

@@ -39,8 +39,6 @@ pub struct Limits {
     pub force: Option<Duration>,
     /// `max_abandoned_threads`.
     pub max_abandoned: usize,
-    /// `crash_drain_timeout`.
-    pub crash_drain: Duration,
 }
 
 /// What a turn has found.

@@ -15,6 +15,9 @@ use super::request::Request;
 use super::wire::{Wire, read_more};
 use crate::pool::PageNames;
 
+/// What a thread keeps for reading, in bytes.
+const LARGE: usize = 2 * READ_BUFFER;
+
 /// A connection without a request under way.
 pub struct Direct {
     /// Its socket.
@@ -79,6 +82,7 @@ impl Direct {
 
     fn read_request(&mut self, input: &mut Vec<u8>, settings: &ConnectionSettings, names: &PageNames) -> Found {
         input.clear();
+        input.shrink_to(LARGE); // after a large one
         let mut arriving: Option<Arriving> = None;
         while input.len() <= settings.body_buffer {
             input.reserve(READ_BUFFER);
@@ -103,7 +107,10 @@ impl Direct {
                     Err(_) => return Found::Other,
                 }
             }
-            if let Some(whole) = arriving.take_if(|arriving| arriving.ended) {
+            // With a full buffer, there may be more that no further event tells of.
+            if input.len() < input.capacity()
+                && let Some(whole) = arriving.take_if(|arriving| arriving.ended)
+            {
                 return whole.request(&self.wire, names).map_or(Found::Other, Found::Request);
             }
         }

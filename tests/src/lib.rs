@@ -34,6 +34,7 @@
 //! No test sleeps for a result: [`eventually`] polls a condition until [`DEADLINE`]. Heavy tests hold [`heavy`].
 
 pub mod apache;
+pub mod cached;
 pub mod compare;
 pub mod extension;
 pub mod fcgi;
@@ -51,8 +52,10 @@ pub mod resolver;
 pub mod rng;
 pub mod script;
 pub mod server;
+pub mod session;
 pub mod site;
 pub mod sound;
+pub mod times;
 pub mod wait;
 
 pub use apache::{Apache, Handler};
@@ -65,6 +68,8 @@ pub use nginx::{Nginx, NginxConfig};
 pub use resolver::SilentNameServer;
 pub use rng::Rng;
 pub use server::{Kind, Listen, PoolConfig, Server, ServerConfig};
+pub use session::PHP_SESSION;
 pub use site::Site;
 pub use sound::{PHP_SOUND, PHP_SPOIL};
+pub use times::Times;
 pub use wait::{DEADLINE, PHP_WAIT_FOR, eventually, heavy};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::fcgi::{Answer, Call, Conn};
 use crate::net::Address;
+use crate::times::Times;
 use crate::wait::eventually;
 
 /// Clients that each send one request after the other.
@@ -20,6 +21,7 @@ struct Shared {
     answered: AtomicUsize,
     broken: AtomicUsize,
     failures: Mutex<Vec<String>>,
+    times: Mutex<Times>,
 }
 
 /// What became of all requests of a [`Load`].
@@ -31,6 +33,8 @@ pub struct Outcome {
     pub broken: usize,
     /// What must not happen at all: connections refused, wrong answers.
     pub failures: Vec<String>,
+    /// How long those with the expected answer took, a connection included where one was made.
+    pub times: Times,
 }
 
 impl Load {
@@ -68,6 +72,7 @@ impl Load {
             answered: AtomicUsize::new(0),
             broken: AtomicUsize::new(0),
             failures: Mutex::default(),
+            times: Mutex::default(),
         });
         let client = |_| {
             let (shared, address, call) = (shared.clone(), address.clone(), call.clone());
@@ -97,6 +102,7 @@ impl Load {
             answered: self.shared.answered.load(Ordering::Relaxed),
             broken: self.shared.broken.load(Ordering::Relaxed),
             failures: std::mem::take(&mut *self.shared.failures.lock().expect("the failures")),
+            times: std::mem::take(&mut *self.shared.times.lock().expect("the times")),
         }
     }
 }
@@ -104,10 +110,12 @@ impl Load {
 impl Shared {
     fn run(&self, address: &Address, call: &Call, right: fn(&Answer) -> bool, keep: bool, every: Duration) {
         let mut kept = None;
+        let mut times = Times::default();
         let mut next = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
-            next = (next + every).max(Instant::now());
+            let began = Instant::now();
+            next = (next + every).max(began);
             let mut conn = match kept.take().map_or_else(|| address.connect(), Ok) {
                 Ok(stream) => Conn { stream },
                 Err(e) => {
@@ -119,6 +127,7 @@ impl Shared {
             match std::io::Write::write_all(&mut conn.stream, &call.encode(1)).and_then(|()| conn.read_answer(1)) {
                 Ok(answer) if right(&answer) => {
                     self.answered.fetch_add(1, Ordering::Relaxed);
+                    times.push(began.elapsed());
                     kept = keep.then_some(conn.stream);
                 }
                 Ok(answer) => self.fail(format!("{:?}", String::from_utf8_lossy(&answer.stdout))),
@@ -126,6 +135,7 @@ impl Shared {
                 Err(_) => drop(self.broken.fetch_add(1, Ordering::Relaxed)),
             }
         }
+        self.times.lock().expect("the times").merge(times);
     }
 
     fn fail(&self, what: String) {

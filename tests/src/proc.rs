@@ -2,6 +2,11 @@
 
 use std::fs;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::eventually;
+
 /// `pid` and all its descendants that exist at this moment.
 pub fn tree(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
@@ -26,6 +31,19 @@ pub fn children(pid: u32) -> Vec<u32> {
 /// The thread ids of `pid`; empty if there is no such process.
 pub fn threads(pid: u32) -> Vec<u32> {
     numbered_entries(&format!("/proc/{pid}/task"))
+}
+
+/// Stops `pid`: when this returns, none of its threads runs. SIGCONT lets it go on.
+pub fn stop(pid: u32) {
+    kill(Pid::from_raw(i32::try_from(pid).expect("a pid")), Signal::SIGSTOP).expect("SIGSTOP");
+    eventually("it has stopped", || {
+        threads(pid).iter().all(|thread| state(&format!("/proc/{pid}/task/{thread}/stat")) == Some('T'))
+    });
+}
+
+/// The state in a file like `/proc/PID/stat`.
+fn state(file: &str) -> Option<char> {
+    fs::read_to_string(file).ok()?.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
 /// How many descriptors `pid` has open.
@@ -100,8 +118,7 @@ pub fn cpu_ticks(pid: u32) -> u64 {
 
 /// Whether `pid` exists and is no zombie.
 pub fn alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    state(&format!("/proc/{pid}/stat")).is_some_and(|state| !['Z', 'X'].contains(&state))
 }
 
 fn kib_line(file: &str, key: &str) -> u64 {

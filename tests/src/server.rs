@@ -18,6 +18,9 @@ use crate::wait::{DEADLINE, eventually, eventually_some};
 /// How often a start is repeated after somebody else took the probed port.
 const PORT_TRIES: usize = 5;
 
+/// What a log never holds while all is well, crashes of extensions included.
+const ALARMS: [&str; 3] = ["panicked", "ALERT", "internal error"];
+
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -334,6 +337,12 @@ impl Server {
     /// Everything logged so far, by master and scripts (`error_log()` included).
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Lines of the log that speak of faults in the server itself.
+    pub fn alarms(&self) -> Vec<String> {
+        let bad = |line: &&str| ALARMS.iter().any(|alarm| line.contains(alarm));
+        self.log().lines().filter(bad).map(str::to_owned).collect()
     }
 
     /// Waits until the log holds `text`.

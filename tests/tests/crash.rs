@@ -70,7 +70,7 @@ fn requests_that_wait_survive_the_crash_before_them() {
     let server = Server::start(&site, ServerConfig::default());
     let [before] = server.workers()[..] else { panic!("one process") };
     // Stopped, it accepts nothing more: these wait in the kernel.
-    send(before, Signal::SIGSTOP);
+    proc::stop(before);
     let mut waiting: Vec<Conn> = (0..20).map(|_| server.connect()).collect();
     waiting.iter_mut().for_each(|conn| conn.send(Call::get(&site, "/hello.php").encode(1)));
     send(before, Signal::SIGKILL);

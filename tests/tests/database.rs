@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use ftm_tests::fcgi::{Call, Conn};
 use ftm_tests::*;
 use nix::unistd::Uid;
 
@@ -76,5 +77,31 @@ fn a_script_that_waits_for_mariadb_is_logged_and_ended() {
     }
     assert_eq!(server.get("/now.php").text(), "42");
     assert_eq!(server.workers(), workers, "the same process");
+    server.stop();
+}
+
+#[test]
+fn persistent_connections_end_with_a_script_that_is_ended() {
+    only_php_ftm!("php-fpm kills the process");
+    let site = Site::new();
+    let database = MariaDb::start(&site);
+    site.file(
+        "persistent.php",
+        format!(
+            "<?php try {{ $db = new mysqli('p:localhost', 'root', '', '', 0, '{}'); $db->query('SELECT SLEEP(600)'); }}
+            catch (Throwable $e) {{ echo $e->getMessage(); }}",
+            database.socket().display()
+        ),
+    );
+    let pool = PoolConfig::new("www").set("request_terminate_timeout", "1s");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    server.meet(4);
+    let before = server.counts();
+    let mut conns: Vec<Conn> = (0..4).map(|_| server.connect()).collect();
+    conns.iter_mut().for_each(|conn| conn.send(Call::get(&site, "/persistent.php").encode(1)));
+    for mut conn in conns {
+        assert_eq!(conn.answer(1).web().status, 504);
+    }
+    server.wait_nothing_lost(&before);
     server.stop();
 }

@@ -94,6 +94,27 @@ fn what_a_request_holds_no_program_of_another_keeps() {
 }
 
 #[test]
+fn a_file_that_is_closed_is_not_locked_while_others_start_programs() {
+    let site = Site::new();
+    site.file("program.php", "<?php shell_exec('true'); proc_close(proc_open('true', [], $pipes)); echo 'run';");
+    site.file(
+        "lock.php",
+        "<?php $locked = 0;
+        for ($i = 0; $i < 1000; $i++) { $file = fopen($_GET['file'], 'c'); $locked += flock($file, LOCK_EX | LOCK_NB); fclose($file); }
+        echo $locked;",
+    );
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(5)));
+    let load = Load::start(4, server.address(), &Call::get(&site, "/program.php"), |answer| answer.text() == "run");
+    let uri = format!("/lock.php?file={}/file", site.writable("dir").display());
+    for _ in 0..20 {
+        assert_eq!(server.get(&uri).text(), "1000");
+    }
+    let outcome = load.end();
+    assert_eq!((outcome.broken, outcome.failures), (0, Vec::new()));
+    server.stop();
+}
+
+#[test]
 fn a_stream_of_popen_ends_before_one_that_was_opened_after_putenv() {
     let site = Site::new();
     let dir = site.writable("dir");

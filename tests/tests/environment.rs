@@ -119,3 +119,13 @@ fn pools_have_their_own_environments_at_the_same_time() {
     assert_eq!(one.answer(1).text(), "one one");
     assert_eq!(two.answer(1).text(), "two two");
 }
+
+#[test]
+fn where_memory_comes_from_is_said_by_the_masters_environment() {
+    let site = Site::new();
+    site.file("memory.php", "<?php echo memory_get_usage() > 0 ? \"PHP's own\" : 'malloc', ' ', var_export(getenv('USE_ZEND_ALLOC'), true);");
+    let answer = |config: ServerConfig| Server::start(&site, config).get("/memory.php").text();
+    assert_eq!(answer(ServerConfig::default()), "PHP's own false");
+    // It is PHP's, not the scripts'.
+    assert_eq!(answer(ServerConfig::default().env("USE_ZEND_ALLOC", "0")), "malloc false");
+}

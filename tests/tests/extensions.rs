@@ -256,6 +256,7 @@ fn a_bailout_in_a_hook_harms_no_other_request() {
     let server = Server::start(&site, ServerConfig::pool(log.pool("www").children(1)));
     let post_deactivate = Call::get(&site, "/whole.php").param("PHP_VALUE", "ftmhooks.bailout = POST_DEACTIVATE");
     let calls = [Call::get(&site, "/rshutdown.php"), Call::get(&site, "/rshutdown-fatal.php"), post_deactivate];
+    log.next(0, 3); // its thread has booted
     for (n, call) in calls.iter().enumerate() {
         let before = log.all().len();
         let answer = server.call(call);

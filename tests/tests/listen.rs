@@ -11,9 +11,7 @@ use ftm_tests::fcgi::{Call, Conn};
 use ftm_tests::wait::{eventually_some, skipped};
 use ftm_tests::*;
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
-use nix::unistd::Pid;
 
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
@@ -214,13 +212,7 @@ fn the_backlog_is_the_directives() {
     let server = Server::start(&site, ServerConfig::pool(pool));
     assert_eq!(server.get("/hello.php").text(), "hello");
     // Stopped, they accept nothing.
-    for pid in server.workers() {
-        kill(Pid::from_raw(i32::try_from(pid).expect("a pid")), Signal::SIGSTOP).expect("stop");
-        eventually("it has stopped", || {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
-            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
-        });
-    }
+    server.workers().into_iter().for_each(proc::stop);
     let address = UnixAddr::new(&server.room().join("www.sock")).expect("an address");
     let mut waiting = Vec::new();
     let end = loop {

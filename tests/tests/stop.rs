@@ -87,7 +87,7 @@ fn quit_serves_requests_that_have_arrived_unread() {
     let mut conns: Vec<Conn> = (0..20).map(|_| server.connect()).chain((0..20).map(|_| idle(&site, &server))).collect();
     all_accepted(&server);
     // Stopped, the pool finds the requests and the signal at the same moment.
-    send(pool, Signal::SIGSTOP);
+    proc::stop(pool);
     conns.iter_mut().for_each(|conn| conn.send(Call::get(&site, "/hello.php").keep().encode(1)));
     server.signal(Signal::SIGQUIT);
     server.wait_log("Finishing ...");

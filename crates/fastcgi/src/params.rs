@@ -3,19 +3,22 @@
 use crate::index::Index;
 use std::fmt;
 
-/// Up to this many pairs a name is found by its [`tag`]; requests of web servers carry 20 to 50.
-const FEW: usize = 64;
+/// Room for as many pairs is made at once; requests of web servers carry 20 to 40.
+const USUAL: usize = 32;
+
+/// Up to this many pairs a name is found by its [`tag`].
+const FEW: usize = 48;
 
 /// Pairs whose names have the same [`tag`], the last one first. Numbers are positions plus one; 0 is none.
 #[derive(Clone)]
 struct Chains {
-    last: [u8; 128],
+    last: [u8; 64],
     before: [u8; FEW],
 }
 
 impl Default for Chains {
     fn default() -> Self {
-        Self { last: [0; 128], before: [0; FEW] }
+        Self { last: [0; 64], before: [0; FEW] }
     }
 }
 
@@ -167,7 +170,7 @@ impl Params {
     /// Adds a pair whose name is not there yet.
     fn push(&mut self, pair: Pair) {
         if self.pairs.is_empty() {
-            self.pairs.reserve(FEW / 2);
+            self.pairs.reserve(USUAL);
         }
         self.pairs.push(pair);
         if self.index.is_none() && self.pairs.len() <= FEW {
@@ -184,11 +187,11 @@ impl Params {
     }
 }
 
-/// One of 128 numbers that tells most names apart, from the name's length, ends and middle.
+/// One of 64 numbers that tells most names apart, from the name's length, ends and middle.
 fn tag(name: &[u8]) -> usize {
     let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return 0 };
     let middle = name[name.len() / 2];
-    (name.len() ^ usize::from(first) << 1 ^ usize::from(middle) << 3 ^ usize::from(last) << 5) % 128
+    (name.len() ^ usize::from(first) << 1 ^ usize::from(middle) << 3 ^ usize::from(last) << 5) % 64
 }
 
 /// What the decoder of a PARAMS stream needs to write names and values into the buffer as they arrive.

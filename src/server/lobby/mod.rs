@@ -13,18 +13,21 @@
 
 mod attention;
 mod bell;
+mod handed;
 mod places;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::sync::mpsc;
 
 use self::attention::Attention;
 use self::bell::Bell;
+pub use self::handed::{ForMain, Handed, Visit};
 use self::places::{BELL, LISTENER, Places};
 use super::connections::ConnectionSettings;
 use super::direct::{Direct, Found};
@@ -49,44 +52,6 @@ pub enum Event {
     Listener,
     /// The connection of this number can be read.
     Place(u64),
-}
-
-/// A request whose connection the thread that runs it has for itself, for as long as nobody takes it away.
-pub struct Visit {
-    /// The connection.
-    pub direct: Direct,
-    /// The request.
-    pub request: Arc<Request>,
-}
-
-/// A connection for the main thread.
-pub struct Handed {
-    /// The connection.
-    pub direct: Direct,
-    /// What was read from it and belongs to nothing yet.
-    pub bytes: Vec<u8>,
-    /// The request that a PHP thread runs on it.
-    pub request: Option<Arc<Request>>,
-}
-
-impl From<Direct> for Handed {
-    fn from(direct: Direct) -> Handed {
-        Handed { direct, bytes: Vec::new(), request: None }
-    }
-}
-
-impl From<Visit> for Handed {
-    fn from(visit: Visit) -> Handed {
-        Handed { direct: visit.direct, bytes: Vec::new(), request: Some(visit.request) }
-    }
-}
-
-/// What PHP threads leave to the main thread.
-pub enum ForMain {
-    /// A connection.
-    Connection(Handed),
-    /// A response whose rest the client has not taken yet, on a connection that is elsewhere.
-    Response(Arc<Wire>),
 }
 
 /// The lobby of a pool.
@@ -159,20 +124,26 @@ impl Lobby {
         self.bell.ring();
     }
 
-    /// Waits for something to do. A signal counts as the bell. Only for PHP threads.
+    /// Waits for something to do, and calls `idle` when there was nothing for `patience`. A signal counts as the bell. Only for
+    /// PHP threads.
     #[cfg(not(ftm_loom))]
-    pub fn wait(&self) -> Event {
+    pub fn wait(&self, patience: Duration, idle: impl FnOnce()) -> Event {
         let mut events = [EpollEvent::empty()];
-        // An idle thread holds nothing up: it needs no deadline.
-        match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+        let mut found = self.epoll.wait(&mut events, EpollTimeout::try_from(patience).unwrap_or(EpollTimeout::NONE));
+        if found == Ok(0) {
+            idle();
+            // An idle thread holds nothing up: it needs no deadline.
+            found = self.epoll.wait(&mut events, EpollTimeout::NONE);
+        }
+        match found {
             Ok(1..) => event(&events[0]),
             _ => Event::Bell,
         }
     }
 
-    /// In a model there is nothing but the bell.
+    /// In a model there is nothing but the bell, and no time passes.
     #[cfg(ftm_loom)]
-    pub fn wait(&self) -> Event {
+    pub fn wait(&self, _: Duration, _: impl FnOnce()) -> Event {
         self.bell.wait();
         Event::Bell
     }

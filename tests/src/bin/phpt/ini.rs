@@ -5,8 +5,8 @@ use std::path::Path;
 use ftm_tests::ServerConfig;
 
 /// php.ini: what run-tests.php passes to each test, and what the command line has for defaults, which most tests were
-/// written for.
-const DEFAULTS: [&str; 29] = [
+/// written for. Where a process is missing that a test could not start, it waits for 10 seconds instead of 60.
+const DEFAULTS: [&str; 30] = [
     "output_buffering = 0",
     "implicit_flush = 1",
     "max_execution_time = 0",
@@ -29,6 +29,7 @@ const DEFAULTS: [&str; 29] = [
     "zend.exception_string_param_max_len = 15",
     "short_open_tag = 0",
     "session.save_path =",
+    "default_socket_timeout = 10",
     "opcache.fast_shutdown = 0",
     "opcache.file_update_protection = 0",
     "opcache.revalidate_freq = 0",

@@ -7,7 +7,6 @@ use ftm_tests::proc::{self, Counts as Held};
 use ftm_tests::{Server, wait};
 
 use crate::mix::Counts;
-use crate::world::THREADS;
 
 /// How long what is left of the requests may take to go: threads that were left to themselves, programs, connections.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -33,9 +32,9 @@ impl Sample {
     /// The line above the samples.
     pub const HEAD: &str = "  time  requests  failed |  process  RSS KiB  PSS KiB | processes  threads  fds";
 
-    /// Looks at the server, once it has settled.
-    pub fn take(server: &Server, at: Duration, steady: bool, counts: Counts) -> Self {
-        let _ = wait::eventually_some(SETTLE, || settled(server).then_some(()));
+    /// Looks at the server, once it has settled: its pools have so many `threads` each.
+    pub fn take(server: &Server, threads: usize, at: Duration, steady: bool, counts: Counts) -> Self {
+        let _ = wait::eventually_some(SETTLE, || settled(server, threads).then_some(()));
         let process = process(server);
         let (rss, pss) = (proc::rss(process), proc::pss(process));
         Self { at, steady, rss, pss, process, held: server.counts(), programs: programs(server), counts }
@@ -73,10 +72,10 @@ fn process(server: &Server) -> u32 {
 }
 
 /// Whether each pool is one process with its main thread and its PHP threads, and no program runs.
-fn settled(server: &Server) -> bool {
+fn settled(server: &Server, threads: usize) -> bool {
     let pools = server.workers();
     pools.len() == 2
-        && pools.iter().all(|&pool| proc::threads(pool).len() == 1 + THREADS && proc::children(pool).is_empty())
+        && pools.iter().all(|&pool| proc::threads(pool).len() == 1 + threads && proc::children(pool).is_empty())
 }
 
 /// Programs that the pools have started and that have not ended.

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use ftm_tests::{Rng, Server, Site, eventually};
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 
 use arguments::Arguments;
 use figures::Sample;
@@ -49,13 +50,15 @@ fn main() -> ExitCode {
         }
     };
     println!("seed {}", arguments.seed);
+    // Scripts want to know it.
+    umask(Mode::from_bits_truncate(0o022));
     let site = Site::new();
-    let server = Server::start(&site, world::server(&site));
+    let server = Server::start(&site, world::server(&site, arguments.threads()));
     let world = Arc::new(World::new(&site, &server));
     let mix = Mix::start(&world, &arguments);
     let samples = watch(&arguments, &server, &world, &mix);
     let outcome = mix.end();
-    let fine = verdict::pronounce(&arguments, &samples, &outcome, &server.log());
+    let fine = verdict::pronounce(&arguments, &samples, &outcome, &server);
     server.stop();
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -75,7 +78,7 @@ fn watch(arguments: &Arguments, server: &Server, world: &World, mix: &Mix) -> Ve
         }
         world.pause.quiet(|| {
             let steady = start.elapsed() >= storm;
-            samples.push(Sample::take(server, start.elapsed(), steady, mix.counts()));
+            samples.push(Sample::take(server, arguments.threads(), start.elapsed(), steady, mix.counts()));
         });
         println!("{}", samples[samples.len() - 1]);
     }

@@ -23,42 +23,41 @@ struct Group {
     rough: bool,
     /// The most milliseconds between two requests of a client.
     rest: usize,
-    kinds: &'static [Kind],
+    kinds: Vec<Kind>,
 }
 
-const GROUPS: &[Group] = &[
-    Group {
-        clients: 6,
-        rough: false,
-        rest: 20,
-        kinds: &[
-            (30, "hello", clients::hello),
-            (30, "isolation", isolation::isolation),
-            (10, "cached", cached::cached),
-            (1, "reset", cached::reset),
-            (2, "change", cached::change),
-            (8, "session", session::session),
-            (5, "upload", clients::upload),
-            (2, "slow", clients::slow_reader),
-            (6, "vanish", clients::vanish),
-        ],
-    },
-    Group { clients: 4, rough: false, rest: 500, kinds: &[(1, "stuck", stuck::stuck)] },
-    Group {
-        clients: 4,
-        rough: true,
-        rest: 50,
-        kinds: &[
-            (10, "hello", clients::hello),
-            (10, "isolation", isolation::isolation),
-            (4, "cached", cached::cached),
-            (2, "upload", clients::upload),
-            (2, "vanish", clients::vanish),
-        ],
-    },
-    Group { clients: 1, rough: true, rest: 500, kinds: &[(1, "stuck", stuck::stuck)] },
-    Group { clients: 1, rough: true, rest: 12_000, kinds: &[(1, "crash", crash::crash)] },
-];
+/// What can be asked for without a crash.
+fn sound() -> Vec<Kind> {
+    vec![
+        (30, "hello", clients::hello),
+        (30, "isolation", isolation::isolation),
+        (10, "cached", cached::cached),
+        (1, "reset", cached::reset),
+        (2, "change", cached::change),
+        (8, "session", session::session),
+        (5, "upload", clients::upload),
+        (2, "slow", clients::slow_reader),
+        (6, "vanish", clients::vanish),
+    ]
+}
+
+/// Everything at once.
+fn mixed() -> Vec<Group> {
+    let beside_crashes: Vec<Kind> = vec![
+        (10, "hello", clients::hello),
+        (10, "isolation", isolation::isolation),
+        (4, "cached", cached::cached),
+        (2, "upload", clients::upload),
+        (2, "vanish", clients::vanish),
+    ];
+    vec![
+        Group { clients: 6, rough: false, rest: 20, kinds: sound() },
+        Group { clients: 4, rough: false, rest: 500, kinds: vec![(1, "stuck", stuck::stuck)] },
+        Group { clients: 4, rough: true, rest: 50, kinds: beside_crashes },
+        Group { clients: 1, rough: true, rest: 500, kinds: vec![(1, "stuck", stuck::stuck)] },
+        Group { clients: 1, rough: true, rest: 12_000, kinds: vec![(1, "crash", crash::crash)] },
+    ]
+}
 
 /// What became of the requests.
 #[derive(Clone, Default)]
@@ -82,12 +81,21 @@ impl Mix {
         let counts = Arc::new(Mutex::<Counts>::default());
         let mut seeds = Rng::new(arguments.seed);
         let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
-        let chosen =
-            |group: &Group| group.kinds.iter().filter(|(_, name, _)| wanted(name)).copied().collect::<Vec<_>>();
-        let clients = GROUPS.iter().flat_map(|group| std::iter::repeat_n((group, chosen(group)), group.clients));
-        let clients = clients.filter(|(_, kinds)| !kinds.is_empty()).map(|(group, kinds)| {
+        let groups = match arguments.clients {
+            Some(clients) => vec![Group { clients, rough: false, rest: 0, kinds: sound() }],
+            None => mixed(),
+        };
+        let chosen = groups.into_iter().map(|mut group| {
+            group.kinds.retain(|(_, name, _)| wanted(name));
+            Arc::new(group)
+        });
+        let clients = chosen.filter(|group| !group.kinds.is_empty()).flat_map(|group| {
+            let clients = group.clients;
+            std::iter::repeat_n(group, clients)
+        });
+        let clients = clients.map(|group| {
             let (world, counts, rng) = (world.clone(), counts.clone(), Rng::new(seeds.next_u64()));
-            std::thread::spawn(move || group.run(&world, &counts, &kinds, rng))
+            std::thread::spawn(move || group.run(&world, &counts, rng))
         });
         Self { world: world.clone(), clients: clients.collect(), counts }
     }
@@ -107,12 +115,12 @@ impl Mix {
 }
 
 impl Group {
-    fn run(&self, world: &World, counts: &Mutex<Counts>, kinds: &[Kind], mut rng: Rng) {
+    fn run(&self, world: &World, counts: &Mutex<Counts>, mut rng: Rng) {
         let address = if self.rough { &world.rough } else { &world.sound };
-        let parts: usize = kinds.iter().map(|(part, ..)| part).sum();
+        let parts: usize = self.kinds.iter().map(|(part, ..)| part).sum();
         while world.pause.begin() {
             let mut at = rng.below(parts);
-            let chosen = kinds.iter().find(|(part, ..)| at.checked_sub(*part).map(|rest| at = rest).is_none());
+            let chosen = self.kinds.iter().find(|(part, ..)| at.checked_sub(*part).map(|rest| at = rest).is_none());
             let &(_, name, kind) = chosen.expect("below the sum");
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| kind(world, address, &mut rng)));
             let outcome = outcome.unwrap_or_else(|_| Err(Failure("panicked: see above".to_owned())));

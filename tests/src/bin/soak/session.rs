@@ -1,23 +1,11 @@
 //! Sessions whose requests end badly: their locks go, and nobody gets another one's data.
 
 use ftm_tests::fcgi::Call;
-use ftm_tests::{Address, Rng, Site};
+use ftm_tests::{Address, PHP_SESSION, Rng, Site};
 
 use crate::world::{Outcome, World, ask, wrong};
 
-const SCRIPT: &str = "<?php
-class Handler extends SessionHandler {
-    function read(string $id): string { if ($_GET['in'] === 'read') ($_GET['how'])(); return parent::read($id); }
-    function write(string $id, string $data): bool { if ($_GET['in'] === 'write') ($_GET['how'])(); return parent::write($id, $data); }
-    function close(): bool { if ($_GET['in'] === 'close') ($_GET['how'])(); return parent::close(); }
-}
-function fatal() { undefined_function(); }
-function thrown() { throw new Exception('thrown'); }
-function memory() { ini_set('memory_limit', '4M'); str_repeat('x', 1 << 24); }
-function triggered() { trigger_error('triggered', E_USER_ERROR); }
-function leave() { exit; }
-if ($_GET['handler'] ?? false) session_set_save_handler(new Handler, $_GET['handler'] === 'registered');
-session_start();
+const REST: &str = "
 if (($_SESSION['of'] ?? $_GET['of']) !== $_GET['of']) exit('a session of ' . $_SESSION['of']);
 $_SESSION['of'] = $_GET['of'];
 if ($_GET['in'] === 'script') ($_GET['how'])();
@@ -25,7 +13,7 @@ session_write_close();
 echo 'done';";
 
 pub fn write(site: &Site) {
-    site.file("session.php", SCRIPT);
+    site.file("session.php", format!("{PHP_SESSION}{REST}"));
 }
 
 /// A request that ends badly, and one after it that needs the lock.

@@ -1,7 +1,10 @@
 //! Whether it went well.
 
+use ftm_tests::Server;
+
 use crate::arguments::Arguments;
 use crate::figures::Sample;
+use crate::isolation::secrets;
 use crate::mix::Counts;
 
 /// The last third's memory may be larger than the first third's by that much of it, and so many bytes: what the allocator
@@ -9,11 +12,8 @@ use crate::mix::Counts;
 const MEMORY_PART: f64 = 0.05;
 const MEMORY_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
 
-/// What the log may not hold.
-const BAD: [&str; 3] = ["panicked", "ALERT", "internal error"];
-
 /// Prints the outcome; true if there is nothing to complain of.
-pub fn pronounce(arguments: &Arguments, samples: &[Sample], outcome: &Counts, log: &str) -> bool {
+pub fn pronounce(arguments: &Arguments, samples: &[Sample], outcome: &Counts, server: &Server) -> bool {
     println!("\nseed {}, {} requests:", arguments.seed, outcome.all());
     for (kind, (done, failed)) in &outcome.kinds {
         println!("  {kind:12} {:8} {failed:6} failed", done + failed);
@@ -24,7 +24,9 @@ pub fn pronounce(arguments: &Arguments, samples: &[Sample], outcome: &Counts, lo
         fine &= right;
     };
     check(outcome.failed() == 0 && outcome.failures.is_empty(), format!("{} failures", outcome.failed()));
-    let lines: Vec<&str> = log.lines().filter(|line| bad(line)).take(5).collect();
+    let (log, mut lines) = (server.log(), server.alarms());
+    lines.extend(log.lines().filter(|line| lost(line) || mixed(line)).map(str::to_owned));
+    lines.truncate(5);
     check(lines.is_empty(), format!("the log is clean {lines:#?}"));
     let steady: Vec<&Sample> = samples.iter().filter(|sample| sample.steady).collect();
     let third = steady.len() / 3;
@@ -64,8 +66,12 @@ fn median(samples: &[&Sample], figure: fn(&Sample) -> u64) -> f64 {
     all[all.len() / 2] as f64
 }
 
-/// Whether the server says that something is wrong with it, or the pool ends in which nothing crashes.
-fn bad(line: &str) -> bool {
-    let ended = line.contains("[pool sound] child ") && line.contains(" exited ") && !line.contains("with code 0");
-    ended || BAD.iter().any(|bad| line.contains(bad))
+/// Whether the pool ends in which nothing crashes.
+fn lost(line: &str) -> bool {
+    line.contains("[pool sound] child ") && line.contains(" exited ") && !line.contains("with code 0")
+}
+
+/// Whether one request speaks under the name of another one.
+fn mixed(line: &str) -> bool {
+    secrets(line).len() > 1
 }

@@ -1,19 +1,16 @@
 //! What the clients share: the server, its pools and scripts.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ftm_tests::fcgi::{Answer, Call, Conn, REQUEST_COMPLETE};
-use ftm_tests::{Address, PoolConfig, Server, ServerConfig, Site, extension};
+use ftm_tests::{Address, PoolConfig, Server, ServerConfig, Site, cached, extension};
 
 use crate::pause::Pause;
-use crate::{cached, clients, crash, isolation, session, stuck};
+use crate::{clients, crash, isolation, session, stuck};
 
 /// `request_terminate_timeout`, in seconds. Enough for what is not stuck, on a busy machine.
 pub const TERMINATE: u64 = 5;
-
-/// PHP threads of each pool.
-pub const THREADS: usize = 12;
 
 /// What is not as it should be.
 #[derive(Debug)]
@@ -40,16 +37,16 @@ pub struct World {
 }
 
 /// The pools.
-pub fn server(site: &Site) -> ServerConfig {
-    let sessions = site.writable("sessions");
-    ServerConfig::pool(pool("sound", &sessions)).and_pool(
-        pool("rough", &sessions).set("php_admin_value[extension]", &extension::build("ftmcrash").display().to_string()),
+pub fn server(site: &Site, threads: usize) -> ServerConfig {
+    ServerConfig::pool(pool("sound", site, threads)).and_pool(
+        pool("rough", site, threads)
+            .set("php_admin_value[extension]", &extension::build("ftmcrash").display().to_string()),
     )
 }
 
-fn pool(name: &str, sessions: &Path) -> PoolConfig {
-    PoolConfig::new(name)
-        .children(THREADS)
+fn pool(name: &str, site: &Site, threads: usize) -> PoolConfig {
+    let pool = PoolConfig::new(name)
+        .children(threads)
         .set("pm.max_requests", "100")
         .set("pm.status_path", "/status")
         .set("access.log", "{room}/access.log")
@@ -61,12 +58,9 @@ fn pool(name: &str, sessions: &Path) -> PoolConfig {
         .set("max_abandoned_threads", "8")
         .set("env[SOAK]", "of the pool")
         .set("php_admin_value[upload_max_filesize]", "8M")
-        .set("php_admin_value[session.save_path]", &sessions.display().to_string())
-        .set("php_admin_value[zend_extension]", "opcache")
-        .set("php_admin_flag[opcache.enable]", "on")
-        .set("php_admin_value[opcache.memory_consumption]", "8")
-        .set("php_admin_value[opcache.interned_strings_buffer]", "2")
-        .set("php_admin_value[opcache.file_update_protection]", "0")
+        .set("php_admin_value[session.save_path]", &site.writable("sessions").display().to_string())
+        .set("php_admin_value[sendmail_path]", &isolation::sendmail(site));
+    cached::pool(pool, 8)
 }
 
 impl World {

@@ -273,7 +273,11 @@ pub const KINDS: &[Kind] = &[
     // After the script's end.
     late("shutdown-loop", "register_shutdown_function(function () { while (true); });"),
     late("shutdown-again", "for ($i = 0; $i < 100; $i++) register_shutdown_function(function () { while (true) sleep(60); });"),
-    late("shutdown-registers", "function again() { register_shutdown_function('again'); } again();"),
+    // It computes, too, or its memory would end before its time.
+    late(
+        "shutdown-registers",
+        "function again() { for ($i = 0; $i < 1000; $i++); register_shutdown_function('again'); } again();",
+    ),
     late("destructor-end", "class D { function __destruct() { while (true) sleep(60); } } $d = new D; $e = new D;"),
     late("destructor-makes", "class D { function __destruct() { $GLOBALS['d' . mt_rand()] = new D; usleep(1000); } } $d = new D;"),
     late("output-callback-end", "ob_start(function ($s) { while (true) sleep(60); }); echo 'x';"),
