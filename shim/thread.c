@@ -21,8 +21,8 @@ static int remove_entry(zval *entry)
 	return ZEND_HASH_APPLY_REMOVE;
 }
 
-/* Closes persistent connections, the last one first. At the thread's end, ts_free_thread() frees the globals of all modules before it comes to
- * them, and their destructors write there: a closed stream into FG(pclose_ret). */
+/* Closes persistent connections, the last one first. At the thread's end, ts_free_thread() frees the globals of all modules
+ * before it comes to them, and their destructors write there: a closed stream into FG(pclose_ret). */
 static void close_persistent(void)
 {
 	zend_try {
