@@ -63,7 +63,7 @@ fn serve_waiting(dispatcher: &Dispatcher, lobby: &Lobby, connections: &Rc<Connec
                     lobby.ring();
                 }
             }
-            Event::Place(number) => {
+            Event::Place { number, .. } => {
                 if let Some(direct) = lobby.take(*number) {
                     served = true;
                     connections.serve(direct.into());

@@ -51,6 +51,23 @@ fn a_half_closed_client_gets_an_answer_that_it_reads_slowly() {
 }
 
 #[test]
+fn a_half_closed_connection_that_might_be_kept_ends_with_its_answer() {
+    let site = Site::new();
+    site.file("hello.php", "<?php echo 'hello';");
+    let server = Server::start(&site, ServerConfig::default());
+    for before in 0..3 {
+        let mut conn = server.connect();
+        for id in 0..before {
+            assert_eq!(conn.call(id + 1, &Call::get(&site, "/hello.php").keep()).text(), "hello");
+        }
+        conn.send(Call::get(&site, "/hello.php").keep().encode(9));
+        conn.stream.end_sending().expect("shutdown");
+        assert_eq!(conn.answer(9).text(), "hello");
+        assert!(conn.closed_by_server());
+    }
+}
+
+#[test]
 fn a_half_closed_client_that_leaves_is_noticed() {
     only_php_ftm!("php-fpm notices only when it writes");
     let site = Site::new();

@@ -50,8 +50,8 @@ pub enum Event {
     Bell,
     /// Somebody has connected.
     Listener,
-    /// The connection of this number can be read.
-    Place(u64),
+    /// The connection of this number can be read. `ended`: its client sends no more, which no further event tells.
+    Place { number: u64, ended: bool },
 }
 
 /// The lobby of a pool.
@@ -183,7 +183,7 @@ impl Lobby {
     fn come(&self, event: Event) -> Option<Direct> {
         match event {
             Event::Bell => None,
-            Event::Place(number) => self.places().take(number),
+            Event::Place { number, ended } => self.places().take(number, ended),
             Event::Listener => {
                 let first = self.accept()?;
                 for _ in 1..BATCH {
@@ -200,7 +200,7 @@ impl Lobby {
 
     /// Takes the connection of this number away from here.
     pub fn take(&self, number: u64) -> Option<Direct> {
-        let mut direct = self.places().take(number)?;
+        let mut direct = self.places().take(number, false)?;
         self.leave(&mut direct);
         Some(direct)
     }
@@ -272,7 +272,7 @@ impl Lobby {
             None => {
                 let number = places.add(direct);
                 if self.epoll.add(&*wire, watched(number)).is_err()
-                    && let Some(mut direct) = places.take(number)
+                    && let Some(mut direct) = places.take(number, false)
                 {
                     places.remove(number);
                     drop(places);
@@ -343,7 +343,7 @@ impl Lobby {
         }
         self.stop_accepting();
         let mut places = self.places();
-        let waiting: Vec<_> = places.close().into_iter().filter_map(|number| places.take(number)).collect();
+        let waiting: Vec<_> = places.close().into_iter().filter_map(|number| places.take(number, false)).collect();
         drop(places);
         waiting.into_iter().for_each(|direct| self.hand(direct.into()));
     }
@@ -357,6 +357,6 @@ fn event(event: &EpollEvent) -> Event {
     match event.data() {
         BELL => Event::Bell,
         LISTENER => Event::Listener,
-        number => Event::Place(number),
+        number => Event::Place { number, ended: event.events().contains(EpollFlags::EPOLLRDHUP) },
     }
 }

@@ -29,7 +29,7 @@ enum State {
     #[default]
     Free,
     Waits(Direct),
-    /// Somebody has it. `event`: there was an event meanwhile.
+    /// Somebody has it. `event`: there is one that it has not seen to.
     Taken {
         event: bool,
     },
@@ -54,10 +54,10 @@ impl Places {
         number
     }
 
-    /// Takes the connection of this number, whose place is kept.
-    pub fn take(&mut self, number: u64) -> Option<Direct> {
+    /// Takes the connection of this number, whose place is kept. `ended`: who puts it back wants to be told again.
+    pub fn take(&mut self, number: u64, ended: bool) -> Option<Direct> {
         let place = self.place(number)?;
-        match std::mem::replace(&mut place.state, State::Taken { event: false }) {
+        match std::mem::replace(&mut place.state, State::Taken { event: ended }) {
             State::Waits(direct) => Some(direct),
             State::Taken { .. } => {
                 place.state = State::Taken { event: true };
