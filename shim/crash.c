@@ -27,6 +27,7 @@ static int master;
 static char message;
 static unsigned most_seconds;
 static int released; /* a futex */
+static bool any;
 
 /* Sent by the kernel for what the thread did, or by this process itself: abort(). Not by somebody outside. */
 static bool is_own(const siginfo_t *info)
@@ -59,6 +60,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	/* A child between fork() and exec() is on its own. */
 	if (fault_id && getpid() == process && is_own(info)) {
 		ftm_fault fault;
+
+		__atomic_store_n(&any, true, __ATOMIC_RELEASE);
 		memset(&fault, 0, sizeof(fault));
 		fault.thread = fault_id;
 		fault.signal = number;
@@ -92,6 +95,11 @@ void ftm_faults_contain(int pipe, int control, char crashed, uint32_t seconds)
 void ftm_fault_name(uint64_t id)
 {
 	fault_id = id;
+}
+
+bool ftm_faults_any(void)
+{
+	return __atomic_load_n(&any, __ATOMIC_ACQUIRE);
 }
 
 void ftm_faults_release(void)

@@ -157,6 +157,9 @@ void ftm_faults_contain(int pipe, int control, char crashed, uint32_t seconds);
 /* Lets the faults of the threads that are parked end the process. */
 void ftm_faults_release(void);
 
+/* Whether a thread has had a fault: known at once, where the main thread may be told later. */
+bool ftm_faults_any(void);
+
 /* Makes the thread that owns `interrupt` ask ftm_rs_aborted() at its next opcode. Any thread may call this while
  * the owner lives (see ftm_rs_thread_booted and ftm_rs_thread_leaving). */
 void ftm_interrupt(void *interrupt);

@@ -56,6 +56,9 @@ const MAINTENANCE: Duration = Duration::from_secs(1);
 /// How long threads may take to end that run no request.
 const LEAVING_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same after a crash: they may wait for what the thread that crashed holds.
+const CRASHED_PATIENCE: Duration = Duration::from_millis(500);
+
 /// How long a thread that was left to itself may go on before the process is replaced because of it.
 const ABANDONED_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -398,6 +401,8 @@ async fn serve(serving: Serving) -> Result<End, String> {
         }
         if dispatcher.slots().iter().any(|slot| slot.running().is_some()) {
             working = Instant::now();
+        } else if threads.any_crashed() && working.elapsed() > CRASHED_PATIENCE {
+            return Ok(End::Crashed);
         } else if working.elapsed() > LEAVING_PATIENCE {
             log::warning!("[pool {}] a thread does not end: leaving without it", pool.info.name.to_string_lossy());
             return Ok(End::ThreadsLeft);

@@ -16,7 +16,7 @@ use super::sizing::{Counts, Decision, Sizing};
 use super::status;
 use crate::observe::log;
 use crate::observe::status::own::Counted;
-use crate::php::{self, PhpPool, ThreadEnd};
+use crate::php::{self, PhpPool, ThreadEnd, ffi};
 use crate::server::Request;
 
 /// How often a failure to start threads is logged.
@@ -47,8 +47,6 @@ pub struct Threads {
     next_id: Cell<NonZeroU64>,
     /// The threads that were left to themselves, by slot, and since when.
     abandoned: RefCell<HashMap<usize, Instant>>,
-    /// A thread has crashed.
-    crashed: Cell<bool>,
     /// Threads that have left PHP, and may not have ended altogether.
     leaving: RefCell<Vec<thread::JoinHandle<()>>>,
     stopping: Cell<bool>,
@@ -66,7 +64,6 @@ impl Threads {
             ended,
             alive: RefCell::default(),
             next_id: Cell::new(NonZeroU64::MIN),
-            crashed: Cell::new(false),
             abandoned: RefCell::default(),
             leaving: RefCell::default(),
             stopping: Cell::new(false),
@@ -91,7 +88,7 @@ impl Threads {
 
     /// Requests wait.
     pub fn grow(&self) {
-        if self.crashed.get() {
+        if self.any_crashed() {
             return self.keep_one();
         }
         let counts = self.counts();
@@ -111,7 +108,7 @@ impl Threads {
 
     /// Once a second.
     pub fn tick(&self) {
-        if !self.stopping.get() && !self.crashed.get() {
+        if !self.stopping.get() && !self.any_crashed() {
             let counts = self.counts();
             let decision = self.sizing.borrow_mut().tick(counts);
             self.carry_out(decision);
@@ -218,7 +215,7 @@ impl Threads {
             log::debug!("[pool {name}] thread of slot {index} ended after {age:.6} seconds from start");
         }
         let retired = self.pool.dispatcher.was_retired(index);
-        let lasting = !retired && !self.stopping.get() && !self.crashed.get();
+        let lasting = !retired && !self.stopping.get() && !self.any_crashed();
         let replaced = lasting && self.sizing.borrow().replaces();
         if !replaced {
             self.pool.dispatcher.release_slot(index, false);
@@ -248,7 +245,6 @@ impl Threads {
 
     /// A thread has crashed, and goes no further: its client is answered.
     pub fn crashed(&self, id: NonZeroU64, signal: Signal) {
-        self.crashed.set(true);
         let pool = self.pool.info.name.to_string_lossy();
         let Some(index) = self.alive.borrow().iter().find_map(|(&index, alive)| (alive.id == id).then_some(index))
         else {
@@ -263,9 +259,10 @@ impl Threads {
         self.lose(index);
     }
 
-    /// Whether a thread has crashed.
+    /// Whether a thread has crashed. True at once: starting a thread may then wait for a lock that it holds.
     pub fn any_crashed(&self) -> bool {
-        self.crashed.get()
+        // SAFETY: reads a flag.
+        unsafe { ffi::ftm_faults_any() }
     }
 
     /// Nobody waits for the thread of slot `index` any more. Another one takes its place, unless the process is to end.
@@ -274,7 +271,7 @@ impl Threads {
         // Whoever joins it might wait for ever.
         drop(self.alive.borrow_mut().remove(&index));
         self.abandoned.borrow_mut().insert(index, Instant::now());
-        if self.sizing.borrow().replaces() && !self.stopping.get() && !self.crashed.get() {
+        if self.sizing.borrow().replaces() && !self.stopping.get() && !self.any_crashed() {
             if let Err(message) = self.boot_some(1) {
                 self.complain(&message);
             }
