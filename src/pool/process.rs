@@ -7,6 +7,7 @@ use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use ftm_config::{ExecutionClock, Pool, ProcessManager};
@@ -138,10 +139,6 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let pages = pages(Asker::StatusPage);
     status::publish(php_pool.clone());
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| format!("cannot start the event loop: {e}"))?;
     let limits = RequestLimits {
         slow: pool.request_slowlog_timeout,
         terminate: pool.request_terminate_timeout,
@@ -149,23 +146,40 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
         force: pool.force_kill_deadline,
         max_abandoned: usize::from(pool.max_abandoned_threads),
     };
-    let local = tokio::task::LocalSet::new();
     let bytes = |limit: Option<NonZeroU64>| limit.map(NonZeroU64::get);
     let ceilings = Ceilings::new(bytes(pool.max_thread_memory), bytes(pool.max_memory), ceilings::private_memory());
     let crash_drain = pool.crash_drain_timeout;
     let serving =
         Serving { pool: php_pool, sizing, limits, crash_drain, ceilings, for_main, pages, status, control, settings };
-    match local.block_on(&runtime, serve(serving))? {
+    match serve_apart(serving)? {
         End::Whole => {}
         // PHP's own end would free what the threads that are left still use.
         // SAFETY: ends the process at once.
         End::ThreadsLeft => unsafe { libc::_exit(0) },
         End::Crashed => crash::end_process(),
     }
-    drop(local);
-    runtime.shutdown_background();
     engine.stop();
     Ok(0)
+}
+
+/// Serves until the end on a thread of its own, which is called the main thread elsewhere. The process's first one would have
+/// the main arena of malloc(), and starting threads takes memory from there: a PHP thread that crashes on a corrupted heap has
+/// that arena locked as a rule, because the mark that a block is of another one is lost with the rest.
+fn serve_apart(serving: Serving) -> Result<End, String> {
+    let serve = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| format!("cannot start the event loop: {e}"))?;
+        let local = tokio::task::LocalSet::new();
+        let end = local.block_on(&runtime, serve(serving));
+        drop(local);
+        runtime.shutdown_background();
+        end
+    };
+    let thread = thread::Builder::new().name("php-ftm".to_owned()).spawn(serve);
+    let thread = thread.map_err(|e| format!("cannot start the main thread: {e}"))?;
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// How the pool starts PHP; `engine` is what the command line says.
