@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -167,6 +168,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
 /// that arena locked as a rule, because the mark that a block is of another one is lost with the rest.
 fn serve_apart(serving: Serving) -> Result<End, String> {
     let serve = || {
+        block_timer_signal();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -180,6 +182,18 @@ fn serve_apart(serving: Serving) -> Result<End, String> {
     let thread = thread::Builder::new().name("php-ftm".to_owned()).spawn(serve);
     let thread = thread.map_err(|e| format!("cannot start the main thread: {e}"))?;
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The handler of PHP's execution timers wants a PHP thread: whoever else sends their signal finds none here. PHP threads
+/// let it through before their first request.
+fn block_timer_signal() {
+    let mut timers = MaybeUninit::uninit();
+    // SAFETY: the set is made before it is used, and the former mask is not asked for.
+    unsafe {
+        libc::sigemptyset(timers.as_mut_ptr());
+        libc::sigaddset(timers.as_mut_ptr(), libc::SIGRTMIN());
+        libc::pthread_sigmask(libc::SIG_BLOCK, timers.as_ptr(), std::ptr::null_mut());
+    }
 }
 
 /// How the pool starts PHP; `engine` is what the command line says.
