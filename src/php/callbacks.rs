@@ -78,7 +78,8 @@ extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request 
         // SAFETY: C passes on what it was given.
         let thread = unsafe { thread(slot) };
         let pool = &thread.pool;
-        if pool.max_requests > 0 && thread.served >= pool.max_requests {
+        // Where a thread has crashed, its end may hold up that of others, and their successors' start.
+        if pool.max_requests > 0 && thread.served >= pool.max_requests && !super::any_fault() {
             return std::ptr::null();
         }
         let first = !std::mem::replace(&mut thread.asked, true);

@@ -14,5 +14,5 @@ mod unsafe_extensions;
 
 pub use engine::{Engine, EngineSettings};
 pub use script_path::{PathSettings, request_uri};
-pub use thread::{IDLE_LONG, PhpPool, ThreadEnd, give_back_memory, spawn};
+pub use thread::{IDLE_LONG, PhpPool, ThreadEnd, any_fault, give_back_memory, spawn};
 pub use unsafe_extensions::unsafe_extensions;

@@ -107,6 +107,12 @@ impl Drop for PhpThread {
 /// How long a thread has been idle when it [gives back its memory](give_back_memory).
 pub const IDLE_LONG: Duration = Duration::from_secs(2);
 
+/// Whether a PHP thread of this process has crashed. True at once: what needs its locks may wait from then on.
+pub fn any_fault() -> bool {
+    // SAFETY: reads a flag.
+    unsafe { ffi::ftm_faults_any() }
+}
+
 /// Gives back the memory that requests of the calling PHP thread have used. It must be waiting for its next request.
 pub fn give_back_memory() {
     // SAFETY: a PHP thread that waits for a request is between requests.

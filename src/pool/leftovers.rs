@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use super::threads::Threads;
+use crate::php;
 
 /// How often it is looked whether there are fewer threads than before.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -26,7 +27,7 @@ pub async fn watch(threads: Rc<Threads>) {
         turn.tick().await;
         let now = threads.count();
         // A thread that has crashed may hold malloc()'s locks.
-        if now < mem::replace(&mut before, now) && !threads.any_crashed() {
+        if now < mem::replace(&mut before, now) && !php::any_fault() {
             give_back();
         }
     }

@@ -46,7 +46,7 @@ use crate::observe::access::AccessLog;
 use crate::observe::log::Level;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::{log, reason};
-use crate::php::{Engine, EngineSettings, PathSettings, PhpPool};
+use crate::php::{self, Engine, EngineSettings, PathSettings, PhpPool};
 use crate::server::{
     AllowedClients, ConnectionSettings, Connections, ForMain, Gate, Lobby, WireLimits, accept_loop, accept_rest, drain,
     give, take,
@@ -429,7 +429,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
         }
         if dispatcher.slots().iter().any(|slot| slot.running().is_some()) {
             working = Instant::now();
-        } else if threads.any_crashed() && working.elapsed() > CRASHED_PATIENCE {
+        } else if php::any_fault() && working.elapsed() > CRASHED_PATIENCE {
             return Ok(End::Crashed);
         } else if working.elapsed() > LEAVING_PATIENCE {
             log::warning!("[pool {}] a thread does not end: leaving without it", pool.info.name.to_string_lossy());
@@ -438,7 +438,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
     }
     threads.join().await;
     Ok(match threads.abandoned() {
-        _ if threads.any_crashed() => End::Crashed,
+        _ if php::any_fault() => End::Crashed,
         (0, _) => End::Whole,
         _ => End::ThreadsLeft,
     })

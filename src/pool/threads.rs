@@ -16,7 +16,7 @@ use super::sizing::{Counts, Decision, Sizing};
 use super::status;
 use crate::observe::log;
 use crate::observe::status::own::Counted;
-use crate::php::{self, PhpPool, ThreadEnd, ffi};
+use crate::php::{self, PhpPool, ThreadEnd};
 use crate::server::Request;
 
 /// How often a failure to start threads is logged.
@@ -88,7 +88,7 @@ impl Threads {
 
     /// Requests wait.
     pub fn grow(&self) {
-        if self.any_crashed() {
+        if php::any_fault() {
             return self.keep_one();
         }
         let counts = self.counts();
@@ -108,7 +108,7 @@ impl Threads {
 
     /// Once a second.
     pub fn tick(&self) {
-        if !self.stopping.get() && !self.any_crashed() {
+        if !self.stopping.get() && !php::any_fault() {
             let counts = self.counts();
             let decision = self.sizing.borrow_mut().tick(counts);
             self.carry_out(decision);
@@ -215,7 +215,7 @@ impl Threads {
             log::debug!("[pool {name}] thread of slot {index} ended after {age:.6} seconds from start");
         }
         let retired = self.pool.dispatcher.was_retired(index);
-        let lasting = !retired && !self.stopping.get() && !self.any_crashed();
+        let lasting = !retired && !self.stopping.get() && !php::any_fault();
         let replaced = lasting && self.sizing.borrow().replaces();
         if !replaced {
             self.pool.dispatcher.release_slot(index, false);
@@ -259,19 +259,13 @@ impl Threads {
         self.lose(index);
     }
 
-    /// Whether a thread has crashed. True at once: starting a thread may then wait for a lock that it holds.
-    pub fn any_crashed(&self) -> bool {
-        // SAFETY: reads a flag.
-        unsafe { ffi::ftm_faults_any() }
-    }
-
     /// Nobody waits for the thread of slot `index` any more. Another one takes its place, unless the process is to end.
     fn lose(&self, index: usize) {
         self.figures.give_place_back();
         // Whoever joins it might wait for ever.
         drop(self.alive.borrow_mut().remove(&index));
         self.abandoned.borrow_mut().insert(index, Instant::now());
-        if self.sizing.borrow().replaces() && !self.stopping.get() && !self.any_crashed() {
+        if self.sizing.borrow().replaces() && !self.stopping.get() && !php::any_fault() {
             if let Err(message) = self.boot_some(1) {
                 self.complain(&message);
             }

@@ -137,7 +137,7 @@ fn extensions_that_crash_at_the_end_of_a_thread_cost_nothing() {
     only_php_ftm!("php-fpm has no threads");
     let site = site();
     // The process leaves without the threads that wait for what the crashed one holds: this is longer than the test waits.
-    let pool = pool().set("pm.max_requests", "50").set("crash_drain_timeout", "60s");
+    let pool = pool().set("pm.max_requests", "500").set("crash_drain_timeout", "60s");
     let server = Server::start(&site, ServerConfig::pool(pool));
     for place in ["GSHUTDOWN", "thread_local"] {
         let before = only(&server);
