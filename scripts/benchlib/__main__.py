@@ -80,7 +80,7 @@ def main():
     found = samples.Samples(options.results / "rounds.csv")
     try:
         compared = subjects.prepare(run, binaries)
-        site = pages.prepare(run, dokuwiki=bool({"dokuwiki", "instructions", "engine"} & set(options.cases)))
+        site = pages.prepare(run, dokuwiki=bool({"dokuwiki", "memory", "instructions", "engine"} & set(options.cases)))
         described = (
             machine.describe() + subjects.describe(compared)
             + f"load: wrk, {options.rounds} rounds of {options.seconds} s; one nginx worker for each server; "

@@ -1,8 +1,9 @@
 """Requests straight to a server's socket, see the FastCGI specification, section 3.3."""
 
 import struct
+import sys
 
-BEGIN_REQUEST, END_REQUEST, PARAMS, STDIN = 1, 3, 4, 5
+BEGIN_REQUEST, END_REQUEST, PARAMS, STDIN, STDERR = 1, 3, 4, 5, 7
 RESPONDER, KEEP_CONN = 1, 1
 
 
@@ -22,9 +23,11 @@ def request(script, query="", keep=False):
 
 
 async def skip_answer(reader):
-    """Reads to the end of an answer."""
+    """Reads to the end of an answer, which is to be one without an error."""
     while True:
         kind, length, padding = struct.unpack("!xBxxHBx", await reader.readexactly(8))
-        await reader.readexactly(length + padding)
+        content = (await reader.readexactly(length + padding))[:length]
         if kind == END_REQUEST:
             return
+        if content and kind == STDERR or content.startswith(b"Status:"):
+            sys.exit(f"a page failed: {content.decode(errors='replace')}")
