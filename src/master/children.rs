@@ -31,6 +31,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const LONGEST_DELAY_SERVING: Duration = Duration::from_millis(400);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
+/// How long those who are relieved may take to stop accepting before the server calls itself ready all the same.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// So many crashed processes of a pool may finish their requests at the same time.
 const MOST_CRASHED: usize = 8;
 
@@ -72,6 +75,8 @@ pub struct Children {
     former: Vec<Process>,
     engine: EngineSettings,
     figures: Figures,
+    /// All serve, and the former processes have until then to stop accepting.
+    closing: Option<Instant>,
     ready_said: bool,
     reloaded: bool,
     /// The pool that could not start while the server came up.
@@ -88,7 +93,7 @@ impl Children {
         reloaded: bool,
     ) -> Children {
         let children = pools.iter().map(|_| Child::default()).collect();
-        Children { pools, children, former, engine, figures, ready_said: false, reloaded, failed: None }
+        Children { pools, children, former, engine, figures, closing: None, ready_said: false, reloaded, failed: None }
     }
 
     /// The pools.
@@ -159,7 +164,7 @@ impl Children {
     }
 
     /// Listens to the processes. Where one serves, its predecessors are relieved, and have `patience` to finish. `running`:
-    /// the server is not about to stop. True if now, for the first time, all serve.
+    /// the server is not about to stop. True if now, for the first time, all serve, and whoever connects comes to them.
     pub fn listen(&mut self, patience: Duration, running: bool) -> bool {
         for former in &mut self.former {
             if former.listen() == Heard::Crashed {
@@ -182,11 +187,18 @@ impl Children {
         worn.into_iter().for_each(|index| self.replace(index));
         crashed.into_iter().for_each(|index| self.crashed(index));
         if self.ready_said || self.children.is_empty() || !self.children.iter().all(Child::serves) {
+            self.closing = None;
             return false;
         }
-        self.ready_said = true;
-        // Those whose pools are gone.
-        self.former.iter_mut().for_each(|former| former.finish(patience));
+        if self.closing.is_none() {
+            // Those whose pools are gone.
+            self.former.iter_mut().for_each(|former| former.finish(patience));
+        }
+        let latest = *self.closing.get_or_insert_with(|| Instant::now() + CLOSING_PATIENCE);
+        if latest > Instant::now() && self.former.iter().any(Process::accepts) {
+            return false;
+        }
+        (self.ready_said, self.closing) = (true, None);
         true
     }
 
@@ -223,9 +235,9 @@ impl Children {
         child.generation += 1;
     }
 
-    /// Whether each pool serves, or has failed to.
+    /// Whether each pool serves, and relieves its former process, or has failed to.
     pub fn settled(&self) -> bool {
-        self.children.iter().all(|child| child.serves() || child.failures > 0)
+        self.closing.is_none() && self.children.iter().all(|child| child.serves() || child.failures > 0)
     }
 
     /// A process has ended: it is replaced, unless the server is `stopping`.
@@ -278,10 +290,10 @@ impl Children {
         child.start_at = Some(Instant::now() + delay);
     }
 
-    /// When something is due: a process to be started, or to be sent its next signal.
+    /// When something is due: a process to be started, or to be sent its next signal, or the server to call itself ready.
     pub fn deadline(&self) -> Option<Instant> {
         let starts = self.children.iter().filter_map(|child| child.start_at);
-        starts.chain(self.processes().filter_map(Process::deadline)).min()
+        starts.chain(self.processes().filter_map(Process::deadline)).chain(self.closing).min()
     }
 
     /// Starts the processes that are due.

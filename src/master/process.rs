@@ -41,6 +41,8 @@ pub struct Process {
     control: Option<MasterEnd>,
     output: Output,
     serves: bool,
+    /// Who connects may come to it.
+    accepts: bool,
     crashed: bool,
     stop: Stop,
 }
@@ -61,13 +63,27 @@ pub enum Heard {
 impl Process {
     /// One that has just been forked.
     pub fn new(pool: String, pid: Pid, control: MasterEnd, output: Output) -> Process {
-        let started = Instant::now();
-        Process { pool, pid, started, control: Some(control), output, serves: false, crashed: false, stop: Stop::No }
+        Process {
+            pool,
+            pid,
+            started: Instant::now(),
+            control: Some(control),
+            output,
+            serves: false,
+            accepts: true,
+            crashed: false,
+            stop: Stop::No,
+        }
     }
 
     /// Whether it has said that it serves.
     pub fn serves(&self) -> bool {
         self.serves
+    }
+
+    /// Whether somebody who connects may still come to it.
+    pub fn accepts(&self) -> bool {
+        self.accepts
     }
 
     /// Whether it has said that a thread of it has crashed.
@@ -101,12 +117,16 @@ impl Process {
             Some(Said::Ready) if !std::mem::replace(&mut self.serves, true) => Heard::Ready,
             Some(Said::WantsSuccessor) => Heard::WantsSuccessor,
             Some(Said::Crashed) => {
-                self.crashed = true;
+                (self.crashed, self.accepts) = (true, false);
                 Heard::Crashed
+            }
+            Some(Said::AcceptsNoMore) => {
+                self.accepts = false;
+                Heard::Nothing
             }
             // Its SIGCHLD is on its way.
             Some(Said::Closed) => {
-                self.control = None;
+                (self.control, self.accepts) = (None, false);
                 Heard::Nothing
             }
             Some(Said::AsksCall(thread)) => {
@@ -209,7 +229,8 @@ impl Process {
     pub fn hand_over(&self) -> Option<(String, Vec<BorrowedFd<'_>>)> {
         let control = self.control.as_ref()?.as_fd().as_raw_fd();
         let (age, output) = (self.age().as_micros(), self.output.hand_over());
-        let mut text = format!("{},{control},{age},{},{output},", self.pid, u8::from(self.serves));
+        let (serves, accepts) = (u8::from(self.serves), u8::from(self.accepts));
+        let mut text = format!("{},{control},{age},{serves},{accepts},{output},", self.pid);
         for byte in self.pool.bytes() {
             let _ = write!(text, "{byte:02x}"); // to a string: cannot fail
         }
@@ -222,7 +243,7 @@ impl Process {
         let pid = Pid::from_raw(fields.next()?.parse().ok()?);
         let control: RawFd = fields.next()?.parse().ok().filter(|&fd| fd > libc::STDERR_FILENO)?;
         let age = Duration::from_micros(fields.next()?.parse().ok()?);
-        let serves = fields.next()? == "1";
+        let (serves, accepts) = (fields.next()? == "1", fields.next()? == "1");
         let output = Output::take_over(fields.next()?)?;
         let name = fields.next()?;
         let pairs = name.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
@@ -230,6 +251,7 @@ impl Process {
         // SAFETY: the former master, which this process was, left the descriptor open for this, and nobody else uses it.
         let control = MasterEnd::from_fd(unsafe { OwnedFd::from_raw_fd(control) });
         let started = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-        Some(Process { pool, pid, started, control: Some(control), output, serves, crashed: false, stop: Stop::No })
+        let (control, stop) = (Some(control), Stop::No);
+        Some(Process { pool, pid, started, control, output, serves, accepts, crashed: false, stop })
     }
 }

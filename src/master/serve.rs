@@ -159,9 +159,11 @@ impl Master {
             Event::Deadline => {
                 self.check.as_mut().map(Check::escalate);
                 self.children.escalate();
+                self.listen();
                 if self.state == State::Running {
                     self.children.start_due();
                 }
+                self.reload_if_wanted();
                 self.notifier.beat(|| self.children.totals());
             }
         }

@@ -6,6 +6,7 @@
 //!  pool <── "call", with a descriptor ──── master
 //!  pool ── "successor" ──────────────────> master      (replace me)
 //!  pool ── "crashed" ────────────────────> master      (replace me at once)
+//!  pool ── "closed" ─────────────────────> master      (who connects from now on is not mine)
 //!  pool <── "logs", with descriptors ───── master      (SIGUSR1: log files were opened again)
 //!  pool <── "hand over", with a channel ── master      (a reload: finish, and give idle connections to the successor)
 //!  pool <── "take over", with a channel ── master      (to the successor: the connections come from here)
@@ -32,6 +33,8 @@ const READY: u8 = b'R';
 const SUCCESSOR: u8 = b'N';
 /// First byte of a message: a thread of the pool has crashed.
 const CRASHED: u8 = b'X';
+/// First byte of a message: the pool process accepts nobody any more.
+const CLOSED: u8 = b'Z';
 /// First byte of a message: log files, of which the following bytes say which they are.
 const LOGS: u8 = b'L';
 const ERROR_LOG: u8 = b'e';
@@ -63,6 +66,8 @@ pub enum Said {
     WantsSuccessor,
     /// A thread of it has crashed: it accepts no connection any more, and finishes what it has begun.
     Crashed,
+    /// It finishes, and accepts no connection any more.
+    AcceptsNoMore,
     /// Nothing for now.
     Nothing,
     /// The pool process has closed its end: it is about to leave.
@@ -119,6 +124,7 @@ impl MasterEnd {
                 Some((&READY, _)) => Said::Ready,
                 Some((&SUCCESSOR, _)) => Said::WantsSuccessor,
                 Some((&CRASHED, _)) => Said::Crashed,
+                Some((&CLOSED, _)) => Said::AcceptsNoMore,
                 Some((&CALL, thread)) => thread_id(thread).map_or(Said::Nothing, Said::AsksCall),
                 _ => Said::Nothing,
             },
@@ -194,6 +200,11 @@ impl Orders {
     /// Tells the master that the pool serves. Whether it still listens shows at [`Orders::next`].
     pub fn say_ready(&self) {
         let _ = send(self.0.get_ref().as_fd(), &[READY], &[]);
+    }
+
+    /// Tells the master that nobody is accepted any more.
+    pub fn say_closed(&self) {
+        let _ = send(self.0.get_ref().as_fd(), &[CLOSED], &[]);
     }
 
     /// Asks the master for a new process in this one's place. False: it is to be asked again.

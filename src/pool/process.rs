@@ -411,6 +411,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
                     accept_rest(socket, gate, connections);
                 }
             }
+            orders.say_closed();
             let _ = stop.send(true); // fails only without any connection
         }
     }

@@ -189,6 +189,26 @@ fn kept_connections_go_to_the_new_pool() {
     }
 }
 
+/// PHP's own test log-suppress-output found answers after the old configuration then, now and again.
+#[test]
+fn the_server_is_ready_when_nobody_comes_to_the_former_pool_any_more() {
+    only_php_ftm!("php-fpm closes its sockets at the reload");
+    let site = Site::new();
+    site.file("limit.php", setting("memory_limit"));
+    let pool = PoolConfig::new("www").set("php_value[memory_limit]", "64M");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let former = server.workers();
+    edit(&server, |text| text.replace("= 64M", "= 77M"));
+    let before = times(&server, READY);
+    former.iter().for_each(|&pid| proc::stop(pid));
+    server.signal(Signal::SIGUSR2);
+    (0..200).for_each(|_| assert_eq!(server.get("/limit.php").text(), "77M"));
+    assert_eq!(times(&server, READY), before, "{}", server.log());
+    let go_on = |&pid: &u32| kill(Pid::from_raw(pid as i32), Signal::SIGCONT).expect("SIGCONT");
+    after(&server, READY, || former.iter().for_each(go_on));
+    server.stop();
+}
+
 #[test]
 fn many_reloads_under_load_lose_nothing() {
     only_php_ftm!("php-fpm breaks running requests off");
