@@ -19,8 +19,11 @@ static APART: AtomicBool = AtomicBool::new(false);
 /// default of a GiB would show in each process's size.
 const ARENA_RESERVE: (mi_option_t, c_long) = (23, 64 * 1024);
 
-/// From now on, what this process allocates is independent of malloc().
+/// From now on, what this process allocates is independent of malloc(), unless that is a sanitizer's, which is to see it.
 pub fn keep_apart() {
+    if cfg!(ftm_sanitize) {
+        return;
+    }
     // SAFETY: takes plain numbers.
     unsafe { mi_option_set(ARENA_RESERVE.0, ARENA_RESERVE.1) };
     APART.store(true, Ordering::Relaxed);

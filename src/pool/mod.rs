@@ -18,6 +18,7 @@ pub mod figures;
 mod files;
 mod leftovers;
 pub mod limits;
+mod main_thread;
 #[cfg(all(test, ftm_loom))]
 mod models;
 mod opcache;

@@ -3,12 +3,10 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
-use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use ftm_config::{ExecutionClock, Pool, ProcessManager};
@@ -31,6 +29,7 @@ use super::environment;
 use super::figures::OwnFigures;
 use super::files::PoolFiles;
 use super::leftovers;
+use super::main_thread;
 use super::opcache::{self, Opcache};
 use super::pages::{PageNames, Pages};
 use super::privileges::{self, Identity};
@@ -152,7 +151,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let crash_drain = pool.crash_drain_timeout;
     let serving =
         Serving { pool: php_pool, sizing, limits, crash_drain, ceilings, for_main, pages, status, control, settings };
-    match serve_apart(serving)? {
+    match main_thread::run(move || serve(serving))? {
         End::Whole => {}
         // PHP's own end would free what the threads that are left still use.
         // SAFETY: ends the process at once.
@@ -161,39 +160,6 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     }
     engine.stop();
     Ok(0)
-}
-
-/// Serves until the end on a thread of its own, which is called the main thread elsewhere. The process's first one would have
-/// the main arena of malloc(), and starting threads takes memory from there: a PHP thread that crashes on a corrupted heap has
-/// that arena locked as a rule, because the mark that a block is of another one is lost with the rest.
-fn serve_apart(serving: Serving) -> Result<End, String> {
-    let serve = || {
-        block_timer_signal();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| format!("cannot start the event loop: {e}"))?;
-        let local = tokio::task::LocalSet::new();
-        let end = local.block_on(&runtime, serve(serving));
-        drop(local);
-        runtime.shutdown_background();
-        end
-    };
-    let thread = thread::Builder::new().name("php-ftm".to_owned()).spawn(serve);
-    let thread = thread.map_err(|e| format!("cannot start the main thread: {e}"))?;
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// The handler of PHP's execution timers wants a PHP thread: whoever else sends their signal finds none here. PHP threads
-/// let it through before their first request.
-fn block_timer_signal() {
-    let mut timers = MaybeUninit::uninit();
-    // SAFETY: the set is made before it is used, and the former mask is not asked for.
-    unsafe {
-        libc::sigemptyset(timers.as_mut_ptr());
-        libc::sigaddset(timers.as_mut_ptr(), libc::SIGRTMIN());
-        libc::pthread_sigmask(libc::SIG_BLOCK, timers.as_ptr(), std::ptr::null_mut());
-    }
 }
 
 /// How the pool starts PHP; `engine` is what the command line says.

@@ -17,7 +17,9 @@ const START: Duration = Duration::from_secs(180);
 /// `scripts/serve` with `args`, and the directory that it keeps its own in.
 fn serve(site: &Site, args: &[&str]) -> (Process, PathBuf) {
     let temp = site.unique("temp");
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/serve"));
+    let mut command = Command::new("env");
+    // A shell that starts the tests in the background has SIGINT ignored, which no script can undo for itself.
+    command.arg("--default-signal=INT").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/serve"));
     command.args(args).env("TMPDIR", &temp).env("PHP_FTM", Kind::PhpFtm.program());
     (Process::start("scripts/serve", command, &site.dir().join("serve.log"), &[]), temp)
 }
