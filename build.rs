@@ -147,6 +147,13 @@ fn export_interposed() {
     }
 }
 
+/// What stands in the place of functions that PHP calls, and which these are.
+const WRAPPED: &[(&str, &[&str])] = &[
+    ("shim/tables.c", &["free", "zend_hash_copy"]),
+    ("shim/floats.c", &["zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod"]),
+    ("shim/timer.c", &["getpid"]),
+];
+
 fn link(php: &Php, library: &Library) {
     if php.sanitized() {
         // As `cc -fsanitize=address` would, but rustc keeps it from adding libraries. This one must be the first to be loaded.
@@ -161,15 +168,12 @@ fn link(php: &Php, library: &Library) {
             println!("cargo:rustc-link-arg={}", path.display());
             println!("cargo:rustc-link-arg=-Wl,--no-whole-archive");
             println!("cargo:rustc-link-arg=-rdynamic");
-            // See shim/tables.c.
-            for function in ["free", "zend_hash_copy"] {
-                println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
+            for (_by, functions) in WRAPPED {
+                for function in *functions {
+                    println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
+                }
             }
             println!("cargo:rerun-if-changed={}", path.display());
-            for function in ["zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod"] {
-                // By shim/floats.c.
-                println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
-            }
             for flag in php.ask("--libs").split_whitespace() {
                 println!("cargo:rustc-link-arg={flag}");
             }

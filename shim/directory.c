@@ -34,17 +34,6 @@ static void go(const char *path)
 	}
 }
 
-void ftm_directory_of_script(const char *script)
-{
-	const char *slash = strrchr(script, '/');
-
-	if (slash) {
-		char *path = estrndup(script, slash == script ? 1 : (size_t) (slash - script));
-		go(path);
-		efree(path);
-	}
-}
-
 void ftm_directory_back(void)
 {
 	if (away) {
@@ -52,7 +41,7 @@ void ftm_directory_back(void)
 	}
 }
 
-void ftm_directory_follow(void)
+static void follow(void)
 {
 	if (home && CWDG(cwd).cwd && strcmp(CWDG(cwd).cwd, home) == 0) {
 		ftm_directory_back();
@@ -61,11 +50,37 @@ void ftm_directory_follow(void)
 	}
 }
 
+cwd_state ftm_directory_of_script(const char *script)
+{
+	cwd_state former = {0};
+	const char *slash = strrchr(script, '/');
+
+	if (slash) {
+		char *path = estrndup(script, slash == script ? 1 : (size_t) (slash - script));
+		former.cwd = estrndup(CWDG(cwd).cwd, CWDG(cwd).cwd_length);
+		former.cwd_length = CWDG(cwd).cwd_length;
+		/* That there is such a directory is known from the script that has been opened there. */
+		(void) virtual_file_ex(&CWDG(cwd), path, NULL, CWD_REALPATH);
+		go(path);
+		efree(path);
+	}
+	return former;
+}
+
+void ftm_directory_leave(cwd_state former)
+{
+	if (former.cwd) {
+		efree(CWDG(cwd).cwd);
+		CWDG(cwd) = former;
+	}
+	follow();
+}
+
 /* chdir() of scripts. */
 void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS)
 {
 	ftm_php_chdir(INTERNAL_FUNCTION_PARAM_PASSTHRU);
 	if (Z_TYPE_P(return_value) == IS_TRUE) {
-		ftm_directory_follow();
+		follow();
 	}
 }

@@ -137,12 +137,13 @@ void ftm_tables_leave(void);
 /* Gives back what requests have written to. Between requests. */
 void ftm_tables_trim(void);
 
-/* The current directory of a PHP thread that shares it with no other: remembered, followed and left with each request. */
+/* The current directory of a PHP thread that shares it with no other: remembered, and gone back to after each script. */
 void ftm_directory_own(void);
-void ftm_directory_of_script(const char *script);
-void ftm_directory_follow(void);
 void ftm_directory_back(void);
 void ftm_directory_end(void);
+/* Around a script, which runs in its own directory. PHP itself would ask the system twice whether that is one. */
+cwd_state ftm_directory_of_script(const char *script);
+void ftm_directory_leave(cwd_state former);
 extern zif_handler ftm_php_chdir;
 void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS);
 
@@ -210,7 +211,7 @@ bool ftm_run_request(void *slot, const ftm_request *request);
 
 /* The thread's max_execution_time timer: made once per thread, armed by PHP. prepare() and keep() go around the start of a
  * request. */
-void ftm_timer_prepare(void);
+void ftm_timer_prepare(const ftm_request *request);
 void ftm_timer_keep(void);
 void ftm_timer_free(void);
 

@@ -77,9 +77,9 @@ static void run_script(void)
 	} else {
 		EG(exit_status) = 0;
 		FTM_G(executing) = true;
-		ftm_directory_of_script(path);
+		const cwd_state former = ftm_directory_of_script(ZSTR_VAL(file.filename));
 		php_execute_script(&file);
-		ftm_directory_follow();
+		ftm_directory_leave(former);
 	}
 	if (!file.in_list) {
 		zend_destroy_file_handle(&file);
@@ -135,6 +135,7 @@ static void fill_request_info(const ftm_request *request)
 	SG(request_info).content_length = request->content_length > 0 ? (zend_long) request->content_length : 0;
 	SG(request_info).path_translated = request->script ? estrdup(request->script) : NULL;
 	SG(sapi_headers).http_response_code = request->script_missing ? 404 : 200;
+	SG(options) |= SAPI_OPTION_NO_CHDIR; /* see ftm_directory_of_script() */
 	FTM_G(served) = true;
 	FTM_G(stderr_started) = false;
 	FTM_G(executing) = false;
@@ -175,7 +176,7 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 		prepared = true;
 	} zend_end_try();
 
-	ftm_timer_prepare();
+	ftm_timer_prepare(request);
 	zend_try {
 		started = php_request_startup() == SUCCESS;
 	} zend_end_try();

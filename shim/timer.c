@@ -1,6 +1,10 @@
 /*
  * max_execution_time of PHP threads, by PHP's own timer for threads. What PHP asks of the C library for it at each request stands
  * here, because most of it needs to be done once: each definition takes the place of the C library's for PHP and its extensions.
+ *
+ * A timer that counts processor time is not set for each request, nor stopped: it runs from the first one on. When it goes off,
+ * the request of that moment may have begun later: then it is set again, for the rest of that one's time. Between requests, and
+ * in those without a limit, it goes off for nothing.
  */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
@@ -8,6 +12,7 @@
 #include "internal.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -24,11 +29,22 @@
 
 static TSRM_TLS bool timer_made;
 
-/* A thread stays in its process: getpid() need not be asked for each request. */
+/* A thread stays in its process: the system need not be asked for each request. 0: a thread that is none of PHP's. */
 static TSRM_TLS pid_t own_process;
 
 /* PHP starts a request. */
 static TSRM_TLS bool starting;
+
+/* The next limit is the one that PHP sets for the script. */
+static TSRM_TLS bool first_limit;
+
+/* What the thread will have used of the processor, in nanoseconds: when the limit is reached, 0 where there is none; and when the
+ * timer goes off, 0 where it does not. The timer's signal comes to this thread, between any two statements. */
+static TSRM_TLS volatile int64_t limit;
+static TSRM_TLS volatile int64_t goes_off;
+
+/* What it had used when the script was about to begin; 0: to be asked. */
+static TSRM_TLS int64_t begun;
 
 static void timer_make(void)
 {
@@ -52,11 +68,14 @@ static void timer_make(void)
 	}
 }
 
-void ftm_timer_prepare(void)
+void ftm_timer_prepare(const ftm_request *request)
 {
 	if (!timer_made) {
 		timer_make();
 	}
+	first_limit = true;
+	/* Reading a body takes time that is not the script's. */
+	begun = request->content_length == 0 ? request->cpu_time : 0;
 	if (timer_made) {
 		EG(pid) = own_process;
 		starting = true;
@@ -80,8 +99,55 @@ void ftm_timer_free(void)
 	}
 }
 
+static int64_t thread_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static int set_timer(timer_t timer, int flags, const struct itimerspec *value, struct itimerspec *former)
+{
+	OF_PROCESS(int, "timer_settime", (timer_t, int, const struct itimerspec *, struct itimerspec *));
+	return of_process(timer, flags, value, former);
+}
+
+/* The timer goes off when the thread has used `time`. */
+static int set_to(int64_t time)
+{
+	const struct itimerspec value = {.it_value = {time / 1000000000, time % 1000000000}};
+
+	goes_off = time;
+	return set_timer(EG(max_execution_timer_timer), TIMER_ABSTIME, &value, NULL);
+}
+
+static bool of_processor_time(void)
+{
+	return timer_made && !ftm_config.wall_clock;
+}
+
 /* PHP's handler of the timer's signal, once it is there: nobody else has a use for this signal. */
 static _Atomic(void (*)(int, siginfo_t *, void *)) timer_handler;
+
+/* Async-signal-safe: the C library's timer_settime() has been looked up before there was anything to go off. */
+static void timer_went_off(int signal, siginfo_t *info, void *context)
+{
+	if (ftm_php_thread && of_processor_time() && info->si_value.sival_ptr == &EG(max_execution_timer_timer)) {
+		const int error = errno;
+		goes_off = 0;
+		const bool early = !limit || thread_time() < limit;
+		if (early && limit) {
+			(void) set_to(limit);
+		}
+		errno = error;
+		if (early) {
+			return;
+		}
+		limit = 0;
+	}
+	atomic_load_explicit(&timer_handler, memory_order_relaxed)(signal, info, context);
+}
 
 int sigaction(int signal, const struct sigaction *action, struct sigaction *former)
 {
@@ -90,7 +156,10 @@ int sigaction(int signal, const struct sigaction *action, struct sigaction *form
 		if (!former && action->sa_sigaction == atomic_load_explicit(&timer_handler, memory_order_relaxed)) {
 			return 0;
 		}
+		struct sigaction ours = *action;
+		ours.sa_sigaction = timer_went_off;
 		atomic_store_explicit(&timer_handler, action->sa_sigaction, memory_order_relaxed);
+		return of_process(signal, &ours, former);
 	}
 	return of_process(signal, action, former);
 }
@@ -117,9 +186,36 @@ int sigprocmask(int how, const sigset_t *set, sigset_t *former)
  * that it could end, and the main thread looks after bodies that arrive slowly. */
 int timer_settime(timer_t timer, int flags, const struct itimerspec *value, struct itimerspec *former)
 {
-	OF_PROCESS(int, "timer_settime", (timer_t, int, const struct itimerspec *, struct itimerspec *));
+	if (!ftm_php_thread || !timer_made || timer != EG(max_execution_timer_timer)) {
+		return set_timer(timer, flags, value, former);
+	}
 	if (starting && PG(max_input_time) != -1) {
 		return 0;
 	}
-	return of_process(timer, flags, value, former);
+	if (!of_processor_time()) {
+		return set_timer(timer, flags, value, former);
+	}
+	const bool first = first_limit;
+	first_limit = false;
+	limit = 0;
+	if (value->it_value.tv_sec) {
+		const int64_t from = first && begun ? begun : thread_time();
+		limit = from + value->it_value.tv_sec * INT64_C(1000000000);
+		/* If it has gone off since, it was set again for this limit. */
+		if (!goes_off || goes_off > limit) {
+			return set_to(limit);
+		}
+	}
+	return 0;
 }
+
+#ifdef FTM_WRAPPED
+/* The linker puts it in the place of the one that PHP calls: twice in each request, for the timer. */
+pid_t __real_getpid(void);
+pid_t __wrap_getpid(void);
+
+pid_t __wrap_getpid(void)
+{
+	return own_process ? own_process : __real_getpid();
+}
+#endif

@@ -89,10 +89,10 @@ extern "C" fn ftm_rs_next_request(slot: *mut c_void) -> *const ffi::ftm_request 
         thread.served += 1;
         thread.slot.set_running(Some(request.clone()));
         let buffer = std::mem::take(&mut thread.buffer);
-        let running = Running::new(request, pool.clone(), buffer, &mut thread.known);
+        let mut running = Running::new(request, pool.clone(), buffer, &mut thread.known);
         thread.running = Some(running);
         // SAFETY: made above, and the C side does not have it yet.
-        unsafe { running.as_ref() }.show(thread.slot.row());
+        unsafe { running.as_mut() }.show(thread.slot.row());
         Running::view(running)
     })
 }

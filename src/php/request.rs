@@ -54,6 +54,7 @@ impl Running {
                 given => given,
             }),
             content_length: request.content_length().map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)),
+            cpu_time: 0,
             script_missing: path.missing,
         };
         let running = Box::new(Running {
@@ -117,8 +118,8 @@ impl Running {
     }
 
     /// Writes what the scoreboard shows of the request.
-    pub fn show(&self, row: &Row) {
-        row.begin(self.request.begun(), |shown: &mut Shown| {
+    pub fn show(&mut self, row: &Row) {
+        let used = row.begin(self.request.begun(), |shown: &mut Shown| {
             shown.set(
                 self.param(b"REQUEST_METHOD"),
                 self._path.script_name.as_deref().map(|name| name.to_bytes()),
@@ -127,6 +128,7 @@ impl Running {
             );
             shown.content_length = self.view.content_length.max(0);
         });
+        self.view.cpu_time = i64::try_from(used.total().as_nanos()).unwrap_or(i64::MAX);
     }
 
     /// Adds to the response.

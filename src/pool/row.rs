@@ -57,6 +57,11 @@ impl Cpu {
         Cpu { user: duration(usage.user_time()), system: duration(usage.system_time()) }
     }
 
+    /// Both.
+    pub fn total(self) -> Duration {
+        self.user + self.system
+    }
+
     fn since(self, earlier: Cpu) -> Cpu {
         Cpu { user: self.user.saturating_sub(earlier.user), system: self.system.saturating_sub(earlier.system) }
     }
@@ -139,7 +144,7 @@ impl View {
         if self.state != State::Idle || self.ran.is_zero() {
             return 0.0;
         }
-        (self.cpu.user + self.cpu.system).as_secs_f64() / self.ran.as_secs_f64() * 100.0
+        self.cpu.total().as_secs_f64() / self.ran.as_secs_f64() * 100.0
     }
 
     /// `last request memory` in bytes; 0 while a request runs, as PHP-FPM has it.
@@ -185,16 +190,19 @@ impl Row {
         self.lock().present = false;
     }
 
-    /// A request begins: the thread's own call. `fill` writes what is to be shown of it into the row's own buffers.
-    pub fn begin(&self, began: Instant, fill: impl FnOnce(&mut Shown)) {
-        let taken = (Instant::now(), Cpu::of_this_thread());
+    /// A request begins: the thread's own call. `fill` writes what is to be shown of it into the row's own buffers. Returns
+    /// what the thread has used by now.
+    pub fn begin(&self, began: Instant, fill: impl FnOnce(&mut Shown)) -> Cpu {
+        let used = Cpu::of_this_thread();
         let mut data = self.lock();
         data.view.state = State::Running;
         data.view.requests += 1;
         data.began = Some(began);
-        data.since = Some(taken.0);
-        data.taken = Some(taken);
+        let now = Instant::now();
+        data.since = Some(now);
+        data.taken = Some((now, used));
         fill(&mut data.view.shown);
+        used
     }
 
     /// The request's user became known: who logged in by HTTP's Basic authentication.

@@ -30,6 +30,10 @@ fn site() -> Site {
     site.file("fiber.php", "<?php set_time_limit(1); (new Fiber(function () { while (true); }))->start();");
     site.file("leave-armed.php", "<?php set_time_limit(1); echo 'left';");
     site.file("busy.php", format!("{BUSY}busy($_GET['s'], $_GET['clock'] ?? 0); echo 'computed';"));
+    site.file(
+        "limited.php",
+        format!("{BUSY}set_time_limit((int) $_GET['limit']); busy($_GET['s'], 0); echo 'computed';"),
+    );
     site.file("slept.php", "<?php sleep(2); echo 'slept';");
     site.file("hello.php", "<?php echo 'hello';");
     site.file("post.php", "<?php echo strlen(file_get_contents('php://input')), json_encode($_POST);");
@@ -83,6 +87,24 @@ fn a_limit_ends_with_its_request() {
         server.get(first);
         // Longer than whatever could be left of a limit of the request before, on either clock.
         assert_eq!(server.get("/busy.php?s=1.2").text(), "computed", "after {first}");
+    }
+}
+
+/// A timer that was set for a request goes off in a later one, which has its own time.
+#[test]
+fn each_request_has_all_of_its_time_and_no_more() {
+    let site = site();
+    let server = server(&site, |pool| pool, &["max_execution_time = 1", "display_errors = 0"]);
+    for _ in 0..4 {
+        assert_eq!(server.get("/busy.php?s=0.7").text(), "computed");
+        let answer = server.get("/busy.php?s=9");
+        assert!(answer.error_text().contains(EXCEEDED), "{:?}", answer.error_text());
+    }
+    // Shorter and longer limits, and none, over what is left of others.
+    for (limit, seconds, text) in [(3, "1.7", "computed"), (1, "9", ""), (0, "1.7", "computed"), (2, "1.7", "computed")]
+    {
+        let answer = server.get(&format!("/limited.php?limit={limit}&s={seconds}"));
+        assert_eq!(answer.text(), text, "{limit}: {:?}", answer.error_text());
     }
 }
 

@@ -102,7 +102,7 @@ fn or_dash(text: &[u8]) -> &[u8] {
 
 fn percent(kind: CpuTime, entry: &Entry<'_>) -> f64 {
     let used = match kind {
-        CpuTime::Total => entry.cpu.user + entry.cpu.system,
+        CpuTime::Total => entry.cpu.total(),
         CpuTime::User => entry.cpu.user,
         CpuTime::System => entry.cpu.system,
     };
