@@ -16,6 +16,13 @@ struct Chains {
     before: [u8; FEW],
 }
 
+impl Chains {
+    /// Adds one of the first pairs.
+    fn put(&mut self, tag: usize, at: usize) {
+        self.before[at] = std::mem::replace(&mut self.last[tag], at as u8 + 1);
+    }
+}
+
 impl Default for Chains {
     fn default() -> Self {
         Self { last: [0; 64], before: [0; FEW] }
@@ -96,8 +103,7 @@ impl Params {
         if let Some(at) = self.position(name) {
             self.pairs[at].value = self.append(value);
         } else {
-            let pair = Pair { name: self.append(name), value: self.append(value) };
-            self.push(pair);
+            self.add(name, value);
         }
     }
 
@@ -112,7 +118,9 @@ impl Params {
             index.remove(at);
         } else {
             self.chains = Chains::default();
-            (0..self.pairs.len()).for_each(|at| self.chain(at));
+            for (at, pair) in self.pairs.iter().enumerate() {
+                self.chains.put(tag(&self.buffer[pair.name.range()]), at);
+            }
         }
         true
     }
@@ -138,6 +146,10 @@ impl Params {
     }
 
     fn position(&self, name: &[u8]) -> Option<usize> {
+        self.tagged(name, tag(name))
+    }
+
+    fn tagged(&self, name: &[u8], tag: usize) -> Option<usize> {
         let is_it = |at: usize| {
             let span = self.pairs[at].name;
             span.len as usize == name.len() && self.bytes(span) == name
@@ -145,7 +157,7 @@ impl Params {
         if let Some(index) = &self.index {
             return index.find(index.hash(name), is_it);
         }
-        let mut number = self.chains.last[tag(name)];
+        let mut number = self.chains.last[tag];
         while let Some(at) = usize::from(number).checked_sub(1) {
             if is_it(at) {
                 return Some(at);
@@ -155,26 +167,21 @@ impl Params {
         None
     }
 
-    /// Puts one of the first pairs into its chain.
-    fn chain(&mut self, at: usize) {
-        let last = &mut self.chains.last[tag(&self.buffer[self.pairs[at].name.range()])];
-        self.chains.before[at] = std::mem::replace(last, at as u8 + 1);
-    }
-
     fn append(&mut self, bytes: &[u8]) -> Span {
         let start = self.end();
-        self.extend(bytes);
-        self.terminate(start)
+        self.buffer.extend_from_slice(bytes);
+        self.buffer.push(0);
+        Span { offset: start, len: u32::try_from(bytes.len()).expect("a parameter is shorter than 4 GiB") }
     }
 
-    /// Adds a pair whose name is not there yet.
-    fn push(&mut self, pair: Pair) {
+    /// Adds a pair whose name, which has this [`tag`], is not there yet.
+    fn push(&mut self, pair: Pair, tag: usize) {
         if self.pairs.is_empty() {
             self.pairs.reserve(USUAL);
         }
         self.pairs.push(pair);
         if self.index.is_none() && self.pairs.len() <= FEW {
-            return self.chain(self.pairs.len() - 1);
+            return self.chains.put(tag, self.pairs.len() - 1);
         }
         let new = match self.index {
             Some(_) => self.pairs.len() - 1,
@@ -221,14 +228,20 @@ impl Params {
     /// Adds a pair that is there whole, or gives its value to the earlier pair of the same name.
     pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
         let pair = Pair { name: self.append(name), value: self.append(value) };
-        self.commit(pair);
+        let tag = tag(name);
+        self.note(pair, self.tagged(name, tag), tag);
     }
 
     /// Adds the pair just written, or gives its value to the earlier pair of the same name.
     pub(crate) fn commit(&mut self, pair: Pair) {
-        match self.position(self.bytes(pair.name)) {
+        let tag = tag(self.bytes(pair.name));
+        self.note(pair, self.tagged(self.bytes(pair.name), tag), tag);
+    }
+
+    fn note(&mut self, pair: Pair, earlier: Option<usize>, tag: usize) {
+        match earlier {
             Some(at) => self.pairs[at].value = pair.value,
-            None => self.push(pair),
+            None => self.push(pair, tag),
         }
     }
 }
