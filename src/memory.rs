@@ -10,7 +10,8 @@ use std::ffi::{c_long, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libmimalloc_sys::{
-    mi_free, mi_is_in_heap_region, mi_malloc_aligned, mi_option_set, mi_option_t, mi_realloc_aligned, mi_zalloc_aligned,
+    mi_collect, mi_free, mi_is_in_heap_region, mi_malloc_aligned, mi_option_set, mi_option_t, mi_realloc_aligned,
+    mi_zalloc_aligned,
 };
 
 static APART: AtomicBool = AtomicBool::new(false);
@@ -27,6 +28,13 @@ pub fn keep_apart() {
     // SAFETY: takes plain numbers.
     unsafe { mi_option_set(ARENA_RESERVE.0, ARENA_RESERVE.1) };
     APART.store(true, Ordering::Relaxed);
+}
+
+/// Gives back to the system what is free, here and in what the calling thread keeps for itself: the allocator does that on its
+/// own only while it is in use.
+pub fn give_back() {
+    // SAFETY: takes a plain value.
+    unsafe { mi_collect(true) };
 }
 
 /// Each thread frees what any other has allocated.

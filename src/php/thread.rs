@@ -12,6 +12,7 @@ use super::known_files::KnownFiles;
 use super::logged::Logged;
 use super::request::Running;
 use super::script_path::PathSettings;
+use crate::memory;
 use crate::observe::access::AccessLog;
 use crate::observe::slowlog::SlowLog;
 use crate::pool::{Backlog, Dispatcher, Opcache, PoolInfo, Slot, WorkerOutput};
@@ -117,6 +118,7 @@ pub fn any_fault() -> bool {
 pub fn give_back_memory() {
     // SAFETY: a PHP thread that waits for a request is between requests.
     unsafe { ffi::ftm_thread_trim() }
+    memory::give_back();
 }
 
 /// Boots a PHP thread in `slot`; faults of it are told under its `id`. `ended` is called on it after its engine state is freed; what C and C++ keep per thread

@@ -1,4 +1,4 @@
-//! What threads that have ended leave to malloc() goes back to the system: 150 KiB of each, as measured after DokuWiki.
+//! What threads that have ended leave to the allocators goes back to the system: 150 KiB of each, as measured after DokuWiki.
 
 use std::mem;
 use std::rc::Rc;
@@ -7,15 +7,19 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use super::threads::Threads;
+use crate::memory;
 use crate::php;
 
 /// How often it is looked whether there are fewer threads than before.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Gives back what malloc() has in free pages. That may take a while, so it is none of this thread's work.
+/// Gives back what both allocators have in free pages. That may take a while, so it is none of this thread's work.
 pub fn give_back() {
-    // SAFETY: takes plain numbers.
-    drop(tokio::task::spawn_blocking(|| unsafe { libc::malloc_trim(0) }));
+    drop(tokio::task::spawn_blocking(|| {
+        // SAFETY: takes a plain number.
+        unsafe { libc::malloc_trim(0) };
+        memory::give_back();
+    }));
 }
 
 /// Gives back what threads have left, unless others took their places.
