@@ -10,12 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import beside, burst, churn, engine, grid, instructions, machine, memory, pages, reload, report, samples, subjects, syscalls, waiting
+from . import beside, burst, churn, engine, grid, instructions, machine, memory, pages, reload, report, samples, scaling, subjects, syscalls, waiting
 
 CASES = {
     **{name: grid.run for name in grid.CASES},
     "churn": churn.run, "burst": burst.run, "idle": beside.run, "slow": beside.run, "wait": waiting.run,
-    "memory": memory.run,
+    "memory": memory.run, "scaling": scaling.run,
     "reload": reload.run, "upgrade": reload.run, "syscalls": syscalls.run, "instructions": instructions.run, "engine": engine.run,
 }
 # What "all" leaves out: what takes other settings, other builds, or a debugger.
