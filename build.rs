@@ -147,12 +147,8 @@ fn export_interposed() {
     }
 }
 
-/// What stands in the place of functions that PHP calls, and which these are.
-const WRAPPED: &[(&str, &[&str])] = &[
-    ("shim/tables.c", &["free", "zend_hash_copy"]),
-    ("shim/floats.c", &["zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod"]),
-    ("shim/timer.c", &["getpid"]),
-];
+/// Functions of which PHP calls those of shim/tables.c and shim/floats.c instead.
+const WRAPPED: &[&str] = &["free", "zend_hash_copy", "zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod"];
 
 fn link(php: &Php, library: &Library) {
     if php.sanitized() {
@@ -168,10 +164,8 @@ fn link(php: &Php, library: &Library) {
             println!("cargo:rustc-link-arg={}", path.display());
             println!("cargo:rustc-link-arg=-Wl,--no-whole-archive");
             println!("cargo:rustc-link-arg=-rdynamic");
-            for (_by, functions) in WRAPPED {
-                for function in *functions {
-                    println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
-                }
+            for function in WRAPPED {
+                println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
             }
             println!("cargo:rerun-if-changed={}", path.display());
             for flag in php.ask("--libs").split_whitespace() {

@@ -29,7 +29,7 @@
 
 static TSRM_TLS bool timer_made;
 
-/* A thread stays in its process: the system need not be asked for each request. 0: a thread that is none of PHP's. */
+/* A thread stays in its process: getpid() need not be asked for each request. */
 static TSRM_TLS pid_t own_process;
 
 /* PHP starts a request. */
@@ -208,14 +208,3 @@ int timer_settime(timer_t timer, int flags, const struct itimerspec *value, stru
 	}
 	return 0;
 }
-
-#ifdef FTM_WRAPPED
-/* The linker puts it in the place of the one that PHP calls: twice in each request, for the timer. */
-pid_t __real_getpid(void);
-pid_t __wrap_getpid(void);
-
-pid_t __wrap_getpid(void)
-{
-	return own_process ? own_process : __real_getpid();
-}
-#endif
