@@ -16,10 +16,11 @@ fn page(answer: &fcgi::Answer) -> String {
     String::from_utf8_lossy(&answer.stdout).into_owned()
 }
 
-/// Replaces what no two servers have in common: times, ids, versions, durations, and figures named by `names`.
+/// Replaces what no two servers have in common: times, ids, versions, durations, whether a connection was ever seen before
+/// it was accepted, and figures named by `names`.
 fn normal(text: &str, names: &str) -> String {
     let always = "pid|start.time|start.since|start_since|request.duration|last.request.cpu|max.active.processes|\
-                  max_active_processes|listen.queue.len|listen_queue_length";
+                  max_active_processes|max.listen.queue|max_listen_queue|listen.queue.len|listen_queue_length";
     let names = if names.is_empty() { always.to_owned() } else { format!("{always}|{names}") };
     let figure = Regex::new(&format!(r#"((?:{names})(?:"?:\s*|</th><td>|>| ))[^<>,\n}}]+"#)).expect("a pattern");
     let version = Regex::new(r"PHP/[0-9.]+\S*").expect("a pattern");
@@ -293,7 +294,7 @@ fn scripts_see_the_same_figures() {
     let site = Site::new();
     let code = "<?php $s = fpm_get_status(); $types = fn($a) => array_map(gettype(...), $a);
         echo json_encode([$types($s), $types($s['procs'][0]), count($s['procs']), $s['listen-queue'],
-            $s['max-listen-queue'], $s['max-children-reached'], $s['slow-requests'], array_column($s['procs'], 'request-method')]);";
+            $s['max-children-reached'], $s['slow-requests'], array_column($s['procs'], 'request-method')]);";
     site.file("figures.php", code);
     let pair = Pair::start(&site, &ServerConfig::pool(pool(1)));
     if pair.same_version() {
