@@ -1,7 +1,9 @@
-//! A request body on its way from the main thread to a PHP thread.
+//! A request body on its way to a PHP thread.
 //!
 //! ```text
 //!  main thread: push ──> buffer (bounded: wait_space) ──> read: PHP thread, waits with a deadline
+//!               lend ──> reader ── the socket ──────────> read
+//!                          └─ given back: what comes is not the body's, or the request is over
 //!               end  ──> Complete | Short | TimedOut | Gone
 //! ```
 
@@ -10,11 +12,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::reader::{Reader, Step};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Without a byte for this long a body that streams into a script is given up, whatever `max_input_time` says: nothing
 /// waits for ever on a PHP thread.
 const STALLED: Duration = Duration::from_secs(300);
+
+/// How long one wait for the socket lasts before the state is looked at again.
+const WAIT_SLICE: Duration = Duration::from_secs(1);
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +40,19 @@ pub struct Body {
     length: Option<u64>,
     state: Mutex<State>,
     arrived: Condvar,
+    /// There is space in the buffer, or the reader was given back.
     space: Notify,
+}
+
+/// Who reads from the connection.
+#[derive(Default)]
+enum Loan {
+    #[default]
+    None,
+    /// The PHP thread does, when it has read what is buffered.
+    Lent(Reader),
+    /// The main thread is to do so again.
+    GivenBack(Reader),
 }
 
 #[derive(Default)]
@@ -50,11 +68,38 @@ struct State {
     resume_at: Option<usize>,
     /// Nobody reads it any more.
     discarded: bool,
+    loan: Loan,
 }
 
 impl State {
     fn buffered(&self) -> usize {
         self.buffer.len() - self.taken
+    }
+
+    /// Moves what has arrived to the front of `out`: the number of bytes.
+    fn take(&mut self, out: &mut [u8]) -> usize {
+        let from = match &self.loan {
+            Loan::Lent(reader) if self.buffered() == 0 => reader.content(),
+            _ => &self.buffer[self.taken..],
+        };
+        let n = from.len().min(out.len());
+        out[..n].copy_from_slice(&from[..n]);
+        match &mut self.loan {
+            Loan::Lent(reader) if self.buffer.len() == self.taken => reader.taken(n),
+            _ => self.taken += n,
+        }
+        n
+    }
+
+    /// Counts bytes that have come, of a body of `length`: how many of them are the body's.
+    fn receive(&mut self, bytes: usize, length: Option<u64>) -> usize {
+        let room = length.map_or(u64::MAX, |length| length - self.received);
+        let bytes = usize::try_from(room).unwrap_or(usize::MAX).min(bytes);
+        self.received += bytes as u64;
+        if length == Some(self.received) {
+            self.end = Some(BodyEnd::Complete);
+        }
+        bytes
     }
 }
 
@@ -95,18 +140,13 @@ impl Body {
         if state.end.is_some() {
             return;
         }
-        let room = self.length.map_or(u64::MAX, |length| length - state.received);
-        let data = &data[..usize::try_from(room).unwrap_or(usize::MAX).min(data.len())];
-        state.received += data.len() as u64;
+        let data = &data[..state.receive(data.len(), self.length)];
         if !state.discarded {
             if state.taken > 0 && state.taken >= state.buffered() {
                 let taken = std::mem::take(&mut state.taken);
                 state.buffer.drain(..taken);
             }
             state.buffer.extend_from_slice(data);
-        }
-        if self.length == Some(state.received) {
-            state.end = Some(BodyEnd::Complete);
         }
         self.wake_reader(state);
     }
@@ -120,10 +160,7 @@ impl Body {
             drop(state);
             return self.push(&data);
         }
-        state.received = data.len() as u64;
-        if self.length == Some(state.received) {
-            state.end = Some(BodyEnd::Complete);
-        }
+        state.receive(data.len(), self.length);
         state.buffer = data;
         self.wake_reader(state);
     }
@@ -157,8 +194,47 @@ impl Body {
         state.discarded = true;
         state.buffer = Vec::new();
         state.taken = 0;
+        self.give_back(&mut state);
         drop(state);
         self.space.notify_one();
+    }
+
+    /// From now on the PHP thread reads from the connection, until the reader is [given back](Body::given_back).
+    pub fn lend(&self, reader: Reader) {
+        let mut state = self.lock();
+        state.loan = Loan::Lent(reader);
+        if state.discarded || state.end.is_some() {
+            self.give_back(&mut state);
+        }
+        self.wake_reader(state);
+    }
+
+    /// Waits until the reader is given back.
+    pub async fn given_back(&self) -> Reader {
+        loop {
+            let mut state = self.lock();
+            state.loan = match std::mem::take(&mut state.loan) {
+                Loan::GivenBack(reader) => return reader,
+                other => other,
+            };
+            drop(state);
+            self.space.notified().await;
+        }
+    }
+
+    /// What the reader has found of the body stays here.
+    fn give_back(&self, state: &mut State) {
+        state.loan = match std::mem::take(&mut state.loan) {
+            Loan::Lent(reader) => {
+                if !state.discarded {
+                    state.buffer.drain(..std::mem::take(&mut state.taken));
+                    state.buffer.extend_from_slice(reader.content());
+                }
+                self.space.notify_one();
+                Loan::GivenBack(reader)
+            }
+            other => other,
+        };
     }
 
     /// Waits until less than `limit` bytes are buffered; once it waits, until it is half of that, so that not each of a
@@ -183,11 +259,8 @@ impl Body {
         let mut since = Instant::now();
         let mut state = self.lock();
         while filled < out.len() {
-            let n = state.buffered().min(out.len() - filled);
+            let n = state.take(&mut out[filled..]);
             if n > 0 {
-                let taken = state.taken;
-                out[filled..filled + n].copy_from_slice(&state.buffer[taken..taken + n]);
-                state.taken += n;
                 filled += n;
                 since = Instant::now();
                 let left = state.buffered();
@@ -199,13 +272,40 @@ impl Body {
             } else if since.elapsed() >= STALLED {
                 return (filled, Some(BodyEnd::TimedOut));
             } else {
-                state.awaited = true;
-                state =
-                    self.arrived.wait_timeout(state, Duration::from_secs(1)).unwrap_or_else(PoisonError::into_inner).0;
-                state.awaited = false;
+                state = self.more(state);
             }
         }
         (filled, None)
+    }
+
+    /// Reads on, or waits a while for what comes.
+    fn more<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let Loan::Lent(reader) = &mut state.loan else {
+            state.awaited = true;
+            let woken = self.arrived.wait_timeout(state, WAIT_SLICE);
+            let mut state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state.awaited = false;
+            return state;
+        };
+        match reader.step() {
+            Step::Content(bytes) => {
+                let bytes = state.receive(bytes, self.length);
+                if let Loan::Lent(reader) = &mut state.loan {
+                    reader.cut(bytes);
+                }
+                if state.end.is_some() {
+                    self.give_back(&mut state);
+                }
+            }
+            Step::Nothing => {
+                let wire = reader.wire().clone();
+                drop(state);
+                wire.wait_readable(WAIT_SLICE);
+                return self.lock();
+            }
+            Step::Other => self.give_back(&mut state),
+        }
+        state
     }
 }
 

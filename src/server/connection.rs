@@ -24,6 +24,7 @@ use super::direct::Direct;
 use super::drain::drain;
 use super::entry::{Entry, PARAMS_DEADLINE, Stage, refuse};
 use super::lobby::Handed;
+use super::reader::Reader;
 use super::request::Request;
 use super::watch::watch;
 use super::wire::{Wire, read_now};
@@ -75,6 +76,8 @@ pub struct Connection {
     entries: Vec<Entry>,
     /// What PHP threads have read and left to this one.
     unread: Vec<u8>,
+    /// A PHP thread that has read here has found what only this one reads.
+    returned: bool,
     /// The client has ended its sending, and reads on.
     read_closed: bool,
     /// The client has ended its sending.
@@ -93,6 +96,7 @@ impl Connection {
             direct,
             entries: entries.into_iter().collect(),
             unread: bytes,
+            returned: false,
             read_closed: false,
             ended: false,
             shared,
@@ -111,7 +115,7 @@ impl Connection {
     ///
     /// What came is no FastCGI, or the socket cannot be watched.
     pub async fn run(&mut self) -> Result<Leave, Box<dyn std::error::Error>> {
-        let socket = watch(WireFd(self.wire.clone()), Interest::READABLE)?;
+        let mut socket = watch(WireFd(self.wire.clone()), Interest::READABLE)?;
         let mut stop = self.shared.stop();
         let mut stopping = *stop.borrow_and_update();
         if !self.unread.is_empty() {
@@ -132,6 +136,14 @@ impl Connection {
             if self.wire.shut_for().is_some_and(|since| since >= LINGER) {
                 return Ok(Leave::Closed);
             }
+            if let Some(request) = self.streaming() {
+                drop(socket); // each piece that comes would wake this thread
+                if !self.lend(request).await? {
+                    return Ok(Leave::Closed);
+                }
+                socket = watch(WireFd(self.wire.clone()), Interest::READABLE)?;
+                continue;
+            }
             let held = self.held();
             let deadline = self.next_deadline(held.is_some() || stopping || self.read_closed);
             tokio::select! {
@@ -151,7 +163,7 @@ impl Connection {
                 () = released(held.as_ref(), self.body_limit()), if held.is_some() => {}
                 () = self.wire.drain_wanted() => drop(tokio::task::spawn_local(drain(self.wire.clone()))),
                 () = sleep_until(deadline) => {
-                    if (self.read_closed && self.wire.hung_up(false)) || (held.is_some() && self.wire.hung_up(true)) {
+                    if (self.read_closed || held.is_some()) && self.client_left() {
                         return Ok(Leave::Closed);
                     }
                     self.check_deadlines();
@@ -159,6 +171,45 @@ impl Connection {
                 _ = stop.changed() => stopping = true,
             }
         }
+    }
+
+    /// The request whose script is to read the rest of its body itself: a large one, of the only request here.
+    fn streaming(&self) -> Option<Arc<Request>> {
+        let [Entry { stage: Stage::Dispatched(request), .. }] = &self.entries[..] else { return None };
+        let body = request.body();
+        let streams = body.received() >= self.body_limit() as u64 && body.ended().is_none() && !request.finished();
+        (streams && !self.returned && !self.read_closed).then(|| request.clone())
+    }
+
+    /// Has the PHP thread of the request read from the connection, until there is something that is not the request's body.
+    /// False when the client has left.
+    async fn lend(&mut self, request: Arc<Request>) -> Result<bool, ftm_fastcgi::Error> {
+        request.body().lend(Reader::new(self.wire.clone(), request.id(), self.direct.decoder.clone()));
+        loop {
+            tokio::select! {
+                reader = request.body().given_back() => {
+                    let (decoder, unread) = reader.into_parts();
+                    self.direct.decoder = decoder;
+                    self.returned = true;
+                    self.forget_finished();
+                    self.take(&unread)?;
+                    return Ok(true);
+                }
+                () = self.wire.drain_wanted() => drop(tokio::task::spawn_local(drain(self.wire.clone()))),
+                () = sleep_until(self.next_deadline(true)) => {
+                    if self.client_left() {
+                        return Ok(false);
+                    }
+                    self.check_deadlines();
+                }
+            }
+        }
+    }
+
+    /// Whether the client has left, as far as that can be told without reading. On a unix socket it may have ended its sending
+    /// only.
+    fn client_left(&self) -> bool {
+        self.wire.hung_up(!self.wire.is_unix())
     }
 
     fn has_successor(&self) -> bool {
@@ -215,6 +266,7 @@ impl Connection {
     fn read(&mut self, guard: &mut AsyncFdReadyGuard<'_, WireFd>) -> Result<bool, ftm_fastcgi::Error> {
         let shared = self.shared.clone();
         let mut buffer = shared.buffer();
+        self.returned = false;
         let n = match read_now(&self.wire, &mut buffer) {
             Ok(0) => {
                 self.ended = true;

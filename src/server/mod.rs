@@ -2,8 +2,8 @@
 //!
 //! A request that comes in one piece, on a connection that does nothing else, never passes the main thread: a PHP thread reads
 //! it in the [`Lobby`], answers it, and leaves the connection there. All else runs on the main thread ([`Connections`]), but
-//! for what [`Wire`] and [`Request`] offer to PHP threads: a PHP thread writes its response to the socket itself and reads a
-//! streamed body from the [`Body`] that the main thread fills.
+//! for what [`Wire`] and [`Request`] offer to PHP threads: a PHP thread writes its response to the socket itself, and reads a
+//! large body from it.
 
 mod allowed;
 mod body;
@@ -17,6 +17,7 @@ mod listener;
 mod lobby;
 mod open;
 pub mod passing;
+mod reader;
 mod request;
 mod watch;
 mod wire;

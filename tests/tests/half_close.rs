@@ -151,6 +151,18 @@ fn a_script_whose_body_was_cut_by_a_half_close_reads_what_came() {
 }
 
 #[test]
+fn a_large_body_may_wait_for_its_script_after_a_half_close() {
+    let site = Site::new();
+    // Longer than the time after which a server looks whether the client is still there.
+    site.file("late.php", "<?php sleep(2); echo strlen(file_get_contents('php://input'));");
+    let server = Server::start(&site, ServerConfig::default());
+    // More than is waited for before the script starts, and the rest fits into the socket.
+    let call = Call::post(&site, "/late.php", "application/octet-stream", vec![b'x'; 400_000]);
+    let call = call.param("REQUEST_METHOD", "PUT");
+    assert_eq!(half_closed(&server, call.encode(1)).answer(1).text(), "400000");
+}
+
+#[test]
 fn a_whole_request_is_answered_beside_one_cut_by_the_half_close() {
     only_php_ftm!("php-fpm serves one request at a time on a connection");
     let site = Site::new();

@@ -215,3 +215,37 @@ fn a_body_is_read_while_another_request_waits_with_a_full_one() {
     conn.send(fcgi::end_of(kind::STDIN, 2));
     assert_eq!(answers(&mut conn, &[2]).0[&2].text(), "400000");
 }
+
+#[test]
+fn whatever_comes_amid_a_large_body_is_answered_at_once() {
+    only_php_ftm!("php-fpm serves one request at a time on a connection");
+    let site = Site::new();
+    site.file("echo.php", "<?php echo 'begun '; flush(); echo file_get_contents('php://input');");
+    site.file("hello.php", "<?php echo 'hello';");
+    let server = server(&site, 2);
+    let body: Vec<u8> = (0..1_000_000u32).map(|i| (i / 7) as u8).collect();
+    let call = Call::post(&site, "/echo.php", "application/octet-stream", body.clone());
+    let call = call.param("REQUEST_METHOD", "PUT").keep();
+    let stdin = |part: &[u8]| fcgi::records(kind::STDIN, 1, part, 50_000);
+    let mut conn = server.connect();
+    conn.send(call.encode_head(1));
+    conn.send(stdin(&body[..400_000]));
+    let mut answer = Answer::default();
+    assert!(!answer.take(&conn.record()));
+    assert_eq!(answer.text(), "begun ");
+    for (n, part) in body[400_000..].chunks(200_000).enumerate() {
+        conn.send(Record::new(kind::GET_VALUES, 0, []).encode());
+        assert_eq!(conn.record().kind, kind::GET_VALUES_RESULT);
+        // Half of a record, another request behind the other half, and a stretch that nothing breaks.
+        let record = stdin(&part[..50_000]);
+        let (half, rest) = record.split_at(20_000);
+        conn.send(half);
+        conn.send([rest, &Call::get(&site, "/hello.php").keep().encode(2)].concat());
+        assert_eq!(answers(&mut conn, &[2]).0[&2].text(), "hello", "{n}");
+        conn.send(stdin(&part[50_000..]));
+    }
+    conn.send(fcgi::end_of(kind::STDIN, 1));
+    while !answer.take(&conn.record()) {}
+    assert!(answer.web().body == [b"begun ", &body[..]].concat());
+    assert_eq!(conn.call(3, &Call::get(&site, "/hello.php")).text(), "hello");
+}

@@ -69,7 +69,16 @@ impl Wire {
 
     /// Waits until the socket takes more, or so long. A signal ends the wait early.
     fn poll_writable(&self, most: Duration) {
-        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
+        self.poll_for(PollFlags::POLLOUT, most);
+    }
+
+    /// Waits until there is something to be read, or so long. A signal ends the wait early. Only for PHP threads.
+    pub fn wait_readable(&self, most: Duration) {
+        self.poll_for(PollFlags::POLLIN, most);
+    }
+
+    fn poll_for(&self, events: PollFlags, most: Duration) {
+        let mut fds = [PollFd::new(self.fd.as_fd(), events)];
         // Rounded up: a wait of less than a millisecond would be none.
         let most = PollTimeout::try_from(most + Duration::from_micros(999)).unwrap_or(PollTimeout::ZERO);
         // EINTR and time-outs are the same to us: the state is looked at again.
