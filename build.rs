@@ -147,8 +147,9 @@ fn export_interposed() {
     }
 }
 
-/// Functions of which PHP calls those of shim/tables.c and shim/floats.c instead.
-const WRAPPED: &[&str] = &["free", "zend_hash_copy", "zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod"];
+/// Functions of which PHP calls those of shim/tables.c, shim/floats.c and shim/upload.c instead.
+const WRAPPED: &[&str] =
+    &["free", "zend_hash_copy", "zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod", "write", "close"];
 
 fn link(php: &Php, library: &Library) {
     if php.sanitized() {

@@ -120,6 +120,7 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	ftm_programs_startup();
 	ftm_record_locks_startup();
 	ftm_tables_startup();
+	ftm_upload_startup();
 	return NULL;
 }
 

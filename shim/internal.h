@@ -137,6 +137,11 @@ void ftm_tables_leave(void);
 /* Gives back what requests have written to. Between requests. */
 void ftm_tables_trim(void);
 
+/* Has files that are uploaded written in large pieces. In the main thread, when all modules have started. */
+void ftm_upload_startup(void);
+/* No file is being uploaded any more. At the end of a request. */
+void ftm_upload_forget(void);
+
 /* The current directory of a PHP thread that shares it with no other: remembered, and gone back to after each script. */
 void ftm_directory_own(void);
 void ftm_directory_back(void);

@@ -332,6 +332,7 @@ static int sapi_deactivate_request(void)
 {
 	const ftm_request *request = FTM_REQUEST();
 
+	ftm_upload_forget();
 	if (request) {
 		/* A callback of header_register_callback() whose time was up: PHP does not come back to the headers after it. */
 		if (FTM_G(time_up) && !SG(headers_sent)) {
