@@ -147,9 +147,19 @@ fn export_interposed() {
     }
 }
 
-/// Functions of which PHP calls those of shim/tables.c, shim/floats.c and shim/upload.c instead.
-const WRAPPED: &[&str] =
-    &["free", "zend_hash_copy", "zend_dtoa", "zend_freedtoa", "zend_gcvt", "zend_strtod", "write", "close"];
+/// Functions of which PHP calls those of shim/tables.c, shim/floats.c, shim/timer.c and shim/upload.c instead.
+const WRAPPED: &[&str] = &[
+    "free",
+    "zend_hash_copy",
+    "zend_dtoa",
+    "zend_freedtoa",
+    "zend_gcvt",
+    "zend_strtod",
+    "zend_max_execution_timer_init",
+    "zend_max_execution_timer_shutdown",
+    "write",
+    "close",
+];
 
 fn link(php: &Php, library: &Library) {
     if php.sanitized() {

@@ -35,7 +35,8 @@ typedef struct ftm_request {
 	const char *query_string;
 	const char *content_type;       /* NULL only where script is NULL */
 	int64_t content_length;         /* bytes announced; -1: not announced, the body ends with its stream */
-	int64_t cpu_time;               /* what the thread had used of the processor when it began, in nanoseconds */
+	int64_t cpu_time;               /* what the thread had used of the processor when it began, in nanoseconds; 0 where PHP may
+	                                 * still have to read a body, which takes time that is not the script's */
 	bool script_missing;            /* the path fix-ups found no file: answer 404 before the script is opened */
 } ftm_request;
 

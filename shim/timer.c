@@ -68,14 +68,35 @@ static void timer_make(void)
 	}
 }
 
+#ifdef FTM_WRAPPED
+/* The linker has PHP call these at each request. PHP's own ask the system for the process first. */
+void __real_zend_max_execution_timer_init(void);
+void __wrap_zend_max_execution_timer_init(void);
+void __real_zend_max_execution_timer_shutdown(void);
+void __wrap_zend_max_execution_timer_shutdown(void);
+
+void __wrap_zend_max_execution_timer_init(void)
+{
+	if (!timer_made) {
+		__real_zend_max_execution_timer_init();
+	}
+}
+
+void __wrap_zend_max_execution_timer_shutdown(void)
+{
+	if (!timer_made) {
+		__real_zend_max_execution_timer_shutdown();
+	}
+}
+#endif
+
 void ftm_timer_prepare(const ftm_request *request)
 {
 	if (!timer_made) {
 		timer_make();
 	}
 	first_limit = true;
-	/* Reading a body takes time that is not the script's. */
-	begun = request->content_length == 0 ? request->cpu_time : 0;
+	begun = request->cpu_time;
 	if (timer_made) {
 		EG(pid) = own_process;
 		starting = true;

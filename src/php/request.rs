@@ -128,7 +128,9 @@ impl Running {
             );
             shown.content_length = self.view.content_length.max(0);
         });
-        self.view.cpu_time = i64::try_from(used.total().as_nanos()).unwrap_or(i64::MAX);
+        if self.request.body().is_empty() {
+            self.view.cpu_time = i64::try_from(used.total().as_nanos()).unwrap_or(i64::MAX);
+        }
     }
 
     /// Adds to the response.

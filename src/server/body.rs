@@ -124,6 +124,12 @@ impl Body {
         self.lock().received
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.received == 0 && state.end == Some(BodyEnd::Complete)
+    }
+
     /// How the body ended, if it has.
     pub fn ended(&self) -> Option<BodyEnd> {
         self.lock().end

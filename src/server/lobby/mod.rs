@@ -315,9 +315,11 @@ impl Lobby {
         }
     }
 
-    /// The connection is closed.
+    /// The connection is closed, by which epoll forgets it. An event that is on its way finds nobody.
     fn let_go(&self, mut direct: Direct) {
-        self.leave(&mut direct);
+        if let Some(number) = direct.place.take() {
+            self.places().remove(number);
+        }
     }
 
     /// Gives the connection to the main thread.
