@@ -13,13 +13,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One FastCGI parameter. Name and value are each followed by a NUL that their lengths do not count. */
-typedef struct ftm_param {
-	const char *name;
-	const char *value;
-	uint32_t name_len;
-	uint32_t value_len;
-} ftm_param;
+/* Where a name or value stands in a request's bytes. It is followed by a NUL that the length does not count. */
+typedef struct ftm_span {
+	uint32_t offset;
+	uint32_t len;
+} ftm_span;
+
+/* Where one FastCGI parameter stands. */
+typedef struct ftm_pair {
+	ftm_span name;
+	ftm_span value;
+} ftm_pair;
 
 /*
  * One request as the C side sees it. Everything it points to lives until ftm_rs_request_done() of the same request has
@@ -27,8 +31,11 @@ typedef struct ftm_param {
  */
 typedef struct ftm_request {
 	void *rust;                     /* Rust's own; C only hands it back */
-	const ftm_param *params;        /* in order of arrival; PHP-FPM walks them from the last to the first */
-	size_t params_len;
+	const char *bytes;              /* the parameters; see ftm_param_at() for how to walk them */
+	const ftm_pair *pairs;          /* in order of arrival, without FCGI_ROLE */
+	size_t pairs_len;
+	const char *role;               /* FCGI_ROLE */
+	size_t role_len;
 	const char *method;             /* REQUEST_METHOD */
 	const char *script;             /* the file to run; NULL: there is none (404) */
 	const char *script_name;        /* SCRIPT_NAME after the path fix-ups: PHP's request_uri */
@@ -251,6 +258,9 @@ bool ftm_rs_kill_thread(const ftm_request *request, int32_t thread, int32_t sign
 
 /* True if the request's time was up. */
 bool ftm_rs_killed(const ftm_request *request);
+
+/* The value of a parameter, NUL-terminated, or NULL. */
+const char *ftm_rs_param(const ftm_request *request, const char *name, size_t name_len);
 
 /* Reads up to `len` body bytes into `buffer`; returns their number and says in `end` why there are no more. */
 size_t ftm_rs_read_body(const ftm_request *request, char *buffer, size_t len, ftm_body_end *end);

@@ -69,8 +69,29 @@ extern mode_t ftm_process_umask; /* as it was when the engine started: each requ
 /* Makes the pool's php_admin_value[] hold on the calling thread. */
 void ftm_lock_admin_entries(void);
 
-/* The value of a parameter, NUL-terminated, or NULL. */
-const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len);
+/* One FastCGI parameter. Name and value are each followed by a NUL that their lengths do not count. */
+typedef struct ftm_param {
+	const char *name;
+	size_t name_len;
+	char *value;
+	size_t value_len;
+} ftm_param;
+
+/* How many parameters there are. PHP-FPM walks them from the last that arrived to the first, and FCGI_ROLE, which it adds before
+ * them, last. */
+static inline size_t ftm_params(const ftm_request *request)
+{
+	return request->pairs_len + 1;
+}
+
+static inline ftm_param ftm_param_at(const ftm_request *request, size_t at)
+{
+	if (at == 0) {
+		return (ftm_param) {ZEND_STRL("FCGI_ROLE"), (char *) request->role, request->role_len};
+	}
+	const ftm_pair pair = request->pairs[at - 1];
+	return (ftm_param) {request->bytes + pair.name.offset, pair.name.len, (char *) request->bytes + pair.value.offset, pair.value.len};
+}
 
 /* The C library's function of a name that is defined here, as `of_process`. */
 #define OF_PROCESS(type, name, parameters) \
@@ -205,6 +226,8 @@ void ftm_ini_restore_params(void);
 
 /* $_SERVER, $_ENV: installs the hooks that import parameters. Once per process. */
 void ftm_variables_startup(void);
+/* Makes strings of the usual names. While modules start: what they keep then is shared. */
+void ftm_variables_names(void);
 void ftm_register_variables(zval *track_vars_array);
 
 /* Takes back what the request has changed of what a process has once, and a PHP thread here. */

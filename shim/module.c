@@ -54,6 +54,7 @@ static PHP_MINIT_FUNCTION(ftm)
 	append_to_entry("disable_classes", ftm_config.disable_classes);
 	ftm_replace_startup();
 	ftm_interrupt_startup();
+	ftm_variables_names();
 	return SUCCESS;
 }
 
@@ -107,9 +108,9 @@ PHP_FUNCTION(apache_request_headers)
 
 	ZEND_PARSE_PARAMETERS_NONE();
 	array_init(return_value);
-	for (size_t i = request ? request->params_len : 0; i-- > 0;) {
-		const ftm_param *p = &request->params[i];
-		sapi_add_request_header(p->name, p->name_len, (char *) p->value, p->value_len, return_value);
+	for (size_t i = request ? ftm_params(request) : 0; i-- > 0;) {
+		const ftm_param p = ftm_param_at(request, i);
+		sapi_add_request_header(p.name, p.name_len, p.value, p.value_len, return_value);
 	}
 }
 /* }}} */

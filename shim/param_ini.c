@@ -172,8 +172,8 @@ static void ini_from_param(const char *text, int mode)
 /* May bail out. */
 void ftm_ini_from_params(const ftm_request *request)
 {
-	const char *user = ftm_param_value(request, ZEND_STRL("PHP_VALUE"));
-	const char *admin = ftm_param_value(request, ZEND_STRL("PHP_ADMIN_VALUE"));
+	const char *user = ftm_rs_param(request, ZEND_STRL("PHP_VALUE"));
+	const char *admin = ftm_rs_param(request, ZEND_STRL("PHP_ADMIN_VALUE"));
 
 	if (user) {
 		ini_from_param(user, ZEND_INI_USER);

@@ -168,7 +168,7 @@ bool ftm_run_request(void *slot, const ftm_request *request)
 	CWDG(realpath_cache_size_limit) = FTM_G(realpath_cache_limit);
 	zend_try {
 		fill_request_info(request);
-		php_handle_auth_data(ftm_param_value(request, ZEND_STRL("HTTP_AUTHORIZATION")));
+		php_handle_auth_data(ftm_rs_param(request, ZEND_STRL("HTTP_AUTHORIZATION")));
 		if (SG(request_info).auth_user) {
 			ftm_rs_request_user(slot, SG(request_info).auth_user);
 		}

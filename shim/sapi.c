@@ -43,27 +43,16 @@ static void sapi_flush_output(void *server_context)
 	abort_if_gone(ftm_rs_flush(request));
 }
 
-const char *ftm_param_value(const ftm_request *request, const char *name, size_t name_len)
-{
-	for (size_t i = 0; i < request->params_len; i++) {
-		const ftm_param *p = &request->params[i];
-		if (p->name_len == name_len && memcmp(p->name, name, name_len) == 0) {
-			return p->value;
-		}
-	}
-	return NULL;
-}
-
 static char *sapi_getenv_param(const char *name, size_t name_len)
 {
 	const ftm_request *request = FTM_REQUEST();
 
-	return request ? (char *) ftm_param_value(request, name, name_len) : getenv(name);
+	return request ? (char *) ftm_rs_param(request, name, name_len) : getenv(name);
 }
 
 static char *sapi_cookies(void)
 {
-	return (char *) ftm_param_value(FTM_REQUEST(), ZEND_STRL("HTTP_COOKIE"));
+	return (char *) ftm_rs_param(FTM_REQUEST(), ZEND_STRL("HTTP_COOKIE"));
 }
 
 /* ---- headers ---- */
@@ -194,7 +183,7 @@ static bool body_is_a_file(const ftm_request *request)
 	if (FTM_G(body_fd) >= 0) {
 		return true;
 	}
-	const char *path = ftm_param_value(request, ZEND_STRL("REQUEST_BODY_FILE"));
+	const char *path = ftm_rs_param(request, ZEND_STRL("REQUEST_BODY_FILE"));
 	if (!path || !*path) {
 		return false;
 	}

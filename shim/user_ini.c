@@ -119,7 +119,7 @@ void ftm_ini_activate(void)
 	bool user_ini_on = PG(user_ini_filename) && *PG(user_ini_filename);
 
 	if (php_ini_has_per_host_config()) {
-		const char *server_name = ftm_param_value(request, ZEND_STRL("SERVER_NAME"));
+		const char *server_name = ftm_rs_param(request, ZEND_STRL("SERVER_NAME"));
 		if (server_name) {
 			char *lower = estrdup(server_name);
 			zend_str_tolower(lower, strlen(lower));
@@ -138,7 +138,7 @@ void ftm_ini_activate(void)
 	dir[len] = 0;
 	php_ini_activate_per_dir_config(dir, len);
 
-	const char *root = ftm_param_value(request, ZEND_STRL("DOCUMENT_ROOT"));
+	const char *root = ftm_rs_param(request, ZEND_STRL("DOCUMENT_ROOT"));
 	if (user_ini_on && root && dir[0] == '/') {
 		activate_user_ini(dir, len, root);
 	}

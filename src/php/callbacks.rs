@@ -274,6 +274,12 @@ extern "C" fn ftm_rs_killed(request: *const ffi::ftm_request) -> bool {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn ftm_rs_param(request: *const ffi::ftm_request, name: *const c_char, len: usize) -> *const c_char {
+    // SAFETY: C passes the current request, and `len` bytes.
+    fence(std::ptr::null(), || unsafe { running(request).param_for_c(bytes(name, len)) })
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn ftm_rs_read_body(
     request: *const ffi::ftm_request,
     buffer: *mut c_char,

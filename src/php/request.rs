@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use ftm_fastcgi::Params;
+use ftm_fastcgi::{Pair, Params};
 use nix::unistd::gettid;
 
 use super::ffi;
@@ -21,6 +21,13 @@ const RESPONSE_BUFFER: usize = 32 * 1024;
 /// Messages for STDERR are gathered up to this many bytes.
 const MESSAGE_BUFFER: usize = 8 * 1024;
 
+/// PHP-FPM adds it to the parameters.
+const ROLE: &[u8] = b"FCGI_ROLE";
+
+// C reads them as they are.
+const _: () =
+    assert!(size_of::<Pair>() == size_of::<ffi::ftm_pair>() && align_of::<Pair>() == align_of::<ffi::ftm_pair>());
+
 /// A request under way, at a fixed address: the C side holds pointers into it. What `view` points to lives in the fields
 /// with an underscore, which are not touched until the end.
 pub struct Running {
@@ -31,7 +38,8 @@ pub struct Running {
     /// Messages for STDERR that have not been sent.
     messages: Vec<u8>,
     _params: Params,
-    _list: Vec<ffi::ftm_param>,
+    /// FCGI_ROLE where the web server has given it as a parameter, and a NUL.
+    _role: Option<Vec<u8>>,
     _path: ScriptPath,
 }
 
@@ -40,11 +48,21 @@ impl Running {
     pub fn new(request: Arc<Request>, pool: Arc<PhpPool>, output: Vec<u8>, known: &mut KnownFiles) -> NonNull<Running> {
         let mut params = request.take_params();
         let path = ScriptPath::resolve(&mut params, &pool.paths, known);
-        let list = param_list(&params, request.role().as_str());
+        let role = params.get(ROLE).map(|role| [role, b"\0"].concat());
+        if role.is_some() {
+            params.remove(ROLE);
+        }
+        let (role_ptr, role_len) = match (&role, request.role()) {
+            (Some(given), _) => (given.as_ptr().cast(), given.len() - 1),
+            (None, role) => (role.as_c_str().as_ptr(), role.as_c_str().count_bytes()),
+        };
         let view = ffi::ftm_request {
             rust: ptr::null_mut(),
-            params: list.as_ptr(),
-            params_len: list.len(),
+            bytes: params.buffer().as_ptr().cast(),
+            pairs: params.pairs().as_ptr().cast(),
+            pairs_len: params.len(),
+            role: role_ptr,
+            role_len,
             method: param(&params, b"REQUEST_METHOD"),
             script: path.script.as_ref().map_or(ptr::null(), |path| path.as_ptr()),
             script_name: path.script_name.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
@@ -64,7 +82,7 @@ impl Running {
             output,
             messages: Vec::new(),
             _params: params,
-            _list: list,
+            _role: role,
             _path: path,
         });
         let running = NonNull::from(Box::leak(running));
@@ -101,8 +119,16 @@ impl Running {
 
     /// The value of a parameter, after the path fix-ups, FCGI_ROLE among them.
     pub fn param(&self, name: &[u8]) -> Option<&[u8]> {
-        let role = || (name == b"FCGI_ROLE").then(|| self.request.role().as_str().as_bytes());
-        self._params.get(name).or_else(role)
+        if name == ROLE {
+            let given = self._role.as_deref().map(|role| &role[..self.view.role_len]);
+            return given.or(Some(self.request.role().as_c_str().to_bytes()));
+        }
+        self._params.get(name)
+    }
+
+    /// The same, with a NUL behind it; null where there is no such parameter.
+    pub fn param_for_c(&self, name: &[u8]) -> *const c_char {
+        if name == ROLE { self.view.role } else { param(&self._params, name) }
     }
 
     /// The request is over in every respect. Returns the buffer, for the next one.
@@ -187,26 +213,4 @@ impl Running {
 fn param(params: &Params, name: &[u8]) -> *const c_char {
     // Each value in the buffer is followed by a NUL.
     params.get(name).map_or(ptr::null(), |value| value.as_ptr().cast())
-}
-
-/// The parameters as C sees them, with FCGI_ROLE first, as PHP-FPM adds it before it reads the others.
-fn param_list(params: &Params, role: &'static str) -> Vec<ffi::ftm_param> {
-    let entry = |name: *const c_char, name_len: usize, value: *const c_char, value_len: usize| ffi::ftm_param {
-        name,
-        value,
-        name_len: u32::try_from(name_len).unwrap_or(u32::MAX),
-        value_len: u32::try_from(value_len).unwrap_or(u32::MAX),
-    };
-    let mut list = Vec::with_capacity(params.len() + 1);
-    let (role, role_len) = match (params.get(b"FCGI_ROLE"), role) {
-        (Some(given), _) => (given.as_ptr().cast(), given.len()),
-        (None, "AUTHORIZER") => (c"AUTHORIZER".as_ptr(), 10),
-        (None, "FILTER") => (c"FILTER".as_ptr(), 6),
-        (None, _) => (c"RESPONDER".as_ptr(), 9),
-    };
-    list.push(entry(c"FCGI_ROLE".as_ptr(), 9, role, role_len));
-    for (name, value) in params.iter().filter(|(name, _)| *name != b"FCGI_ROLE") {
-        list.push(entry(name.as_ptr().cast(), name.len(), value.as_ptr().cast(), value.len()));
-    }
-    list
 }

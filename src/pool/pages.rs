@@ -167,7 +167,7 @@ impl Pages {
             // Of a page PHP-FPM finds no script, as a rule, and forgets its name then.
             param: &|name| match name {
                 b"SCRIPT_FILENAME" => None,
-                b"FCGI_ROLE" => Some(request.role().as_str().as_bytes()),
+                b"FCGI_ROLE" => Some(request.role().as_c_str().to_bytes()),
                 _ => params.get(name),
             },
             header: &|name| {

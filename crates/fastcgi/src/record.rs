@@ -1,5 +1,7 @@
 //! Records as they stand on the wire: the header, its types, and the fixed-size records a server writes.
 
+use std::ffi::CStr;
+
 use crate::Params;
 
 /// The protocol version in the first byte of each record (FCGI_VERSION_1, §3.3).
@@ -84,11 +86,11 @@ impl Role {
     }
 
     /// The value of `FCGI_ROLE` in php-fpm's `$_SERVER`.
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_c_str(self) -> &'static CStr {
         match self {
-            Self::Responder => "RESPONDER",
-            Self::Authorizer => "AUTHORIZER",
-            Self::Filter => "FILTER",
+            Self::Responder => c"RESPONDER",
+            Self::Authorizer => c"AUTHORIZER",
+            Self::Filter => c"FILTER",
         }
     }
 }

@@ -61,7 +61,7 @@ fn every_role_is_accepted_with_its_flags() {
         assert_eq!(decode(&begin(7, number, 0)), [Seen::Begin(7, role, false)]);
         assert_eq!(decode(&begin(7, number, 0xFF)), [Seen::Begin(7, role, true)]);
         assert_eq!(decode(&begin(7, number, 0xFE)), [Seen::Begin(7, role, false)]);
-        assert_eq!(role.as_str(), name);
+        assert_eq!(role.as_c_str().to_bytes(), name.as_bytes());
     }
 }
 
