@@ -35,24 +35,21 @@ pub(crate) struct TooLarge;
 impl Pairs {
     /// Takes the next bytes of the stream, which may have `limit` bytes in all.
     pub(crate) fn feed(&mut self, mut input: &[u8], limit: usize) -> Result<(), TooLarge> {
-        self.params.reserve(input.len());
-        while let Some((&first, rest)) = input.split_first() {
-            if let (Stage::Lengths { have: 0, .. }, Some((name, value, rest))) = (&self.stage, whole(input)) {
-                let taken = input.len() - rest.len();
-                if self.consumed + taken <= limit {
-                    self.params.add(name, value);
-                    self.consumed += taken;
-                    input = rest;
-                    continue;
-                }
+        self.params.reserve(input.len() + 1);
+        loop {
+            if let Stage::Lengths { have: 0, .. } = self.stage {
+                let taken = self.params.add_whole(input, limit - self.consumed);
+                self.consumed += taken;
+                input = &input[taken..];
             }
+            let Some((&first, rest)) = input.split_first() else { return Ok(()) };
             match &mut self.stage {
                 Stage::Lengths { bytes, have } => {
                     bytes[*have] = first;
                     *have += 1;
                     input = rest;
                     self.consumed += 1;
-                    if let Some((name, value)) = lengths(&bytes[..*have]) {
+                    if let Some((_, name, value)) = lengths(&bytes[..*have]) {
                         let total = self.consumed as u64 + u64::from(name) + u64::from(value);
                         if total > limit as u64 {
                             return Err(TooLarge);
@@ -70,7 +67,6 @@ impl Pairs {
             }
             self.advance();
         }
-        Ok(())
     }
 
     /// Ends the name and the value that lack nothing.
@@ -92,20 +88,12 @@ impl Pairs {
     }
 }
 
-/// Name and value of a pair that lies in the input whole, as nearly all do, and what follows it.
-fn whole(input: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (name, rest) = length(input)?;
-    let (value, rest) = length(rest)?;
-    let (name, rest) = rest.split_at_checked(name as usize)?;
-    let (value, rest) = rest.split_at_checked(value as usize)?;
-    Some((name, value, rest))
-}
-
-/// The lengths of name and value, once all their bytes are there: each is one byte, or four with the highest bit set.
-fn lengths(bytes: &[u8]) -> Option<(u32, u32)> {
+/// How many bytes the lengths of name and value take, and these, once all of the bytes are there: each is one byte, or four with
+/// the highest bit set.
+pub(crate) fn lengths(bytes: &[u8]) -> Option<(usize, u32, u32)> {
     let (name, rest) = length(bytes)?;
-    let (value, _) = length(rest)?;
-    Some((name, value))
+    let (value, behind) = length(rest)?;
+    Some((bytes.len() - behind.len(), name, value))
 }
 
 fn length(bytes: &[u8]) -> Option<(u32, &[u8])> {

@@ -1,6 +1,7 @@
 //! The parameters of a request, in one buffer.
 
 use crate::index::Index;
+use crate::pairs::lengths;
 use std::fmt;
 
 /// Room for as many pairs is made at once; requests of web servers carry 20 to 40.
@@ -149,6 +150,7 @@ impl Params {
         self.tagged(name, tag(name))
     }
 
+    /// Where the pair with this name is, which has this [`tag`].
     fn tagged(&self, name: &[u8], tag: usize) -> Option<usize> {
         let is_it = |at: usize| {
             let span = self.pairs[at].name;
@@ -165,6 +167,12 @@ impl Params {
             number = self.chains.before[at];
         }
         None
+    }
+
+    /// Adds a pair, or gives its value to the earlier one of the same name.
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        let pair = Pair { name: self.append(name), value: self.append(value) };
+        self.commit(pair);
     }
 
     fn append(&mut self, bytes: &[u8]) -> Span {
@@ -210,7 +218,11 @@ impl Params {
 
     /// Where the next byte will stand.
     pub(crate) fn end(&self) -> u32 {
-        u32::try_from(self.buffer.len()).expect("a parameter buffer stays below 4 GiB")
+        self.offset(self.buffer.len())
+    }
+
+    fn offset(&self, at: usize) -> u32 {
+        u32::try_from(at).expect("a parameter buffer stays below 4 GiB")
     }
 
     /// Writes bytes of the name or value in progress.
@@ -225,21 +237,42 @@ impl Params {
         Span { offset: start, len }
     }
 
-    /// Adds a pair that is there whole, or gives its value to the earlier pair of the same name.
-    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
-        let pair = Pair { name: self.append(name), value: self.append(value) };
-        let tag = tag(name);
-        self.note(pair, self.tagged(name, tag), tag);
+    /// Adds the pairs at the front of `input`, in the stream's form, that are there whole, and take no more than `limit` bytes;
+    /// returns how many bytes they take.
+    ///
+    /// They are copied all at once, as they are: the last byte of the lengths makes room for the NUL between name and value, and
+    /// the first byte behind a value is its NUL.
+    pub(crate) fn add_whole(&mut self, input: &[u8], limit: usize) -> usize {
+        let base = self.buffer.len();
+        self.buffer.extend_from_slice(input);
+        let mut taken = 0;
+        while let Some((lengths, name, value)) = lengths(&input[taken..]) {
+            let start = taken + lengths;
+            let end = (start as u64 + u64::from(name) + u64::from(value)).try_into().unwrap_or(usize::MAX);
+            if end > input.len().min(limit) {
+                break;
+            }
+            let (from, name_len) = (base + start, name as usize);
+            self.buffer.copy_within(from..from + name_len, from - 1);
+            self.buffer[from + name_len - 1] = 0;
+            match self.buffer.get_mut(base + end) {
+                Some(behind) => *behind = 0,
+                None => self.buffer.push(0),
+            }
+            let at = self.offset(from);
+            let (name, value) = (Span { offset: at - 1, len: name }, Span { offset: at + name, len: value });
+            self.commit(Pair { name, value });
+            taken = end;
+        }
+        self.buffer.truncate(if taken == 0 { base } else { base + taken + 1 });
+        taken
     }
 
     /// Adds the pair just written, or gives its value to the earlier pair of the same name.
     pub(crate) fn commit(&mut self, pair: Pair) {
-        let tag = tag(self.bytes(pair.name));
-        self.note(pair, self.tagged(self.bytes(pair.name), tag), tag);
-    }
-
-    fn note(&mut self, pair: Pair, earlier: Option<usize>, tag: usize) {
-        match earlier {
+        let name = self.bytes(pair.name);
+        let tag = tag(name);
+        match self.tagged(name, tag) {
             Some(at) => self.pairs[at].value = pair.value,
             None => self.push(pair, tag),
         }
