@@ -323,18 +323,22 @@ impl Dispatcher {
             let event = self.lobby.wait(php::IDLE_LONG, php::give_back_memory);
             state = self.lock();
             state.awake(slot.index());
-            if state.idle.is_empty() {
-                self.lobby.deserted.call();
-                if self.elastic && !state.queue.is_empty() {
-                    self.wanted.notify_one();
-                }
+            let deserted = state.idle.is_empty();
+            if deserted && self.elastic && !state.queue.is_empty() {
+                self.wanted.notify_one();
             }
-            if event == Event::Bell {
-                continue;
+            if event != Event::Bell {
+                state.retiring = state.retiring.min(state.idle.len()); // none of them is this one any more
             }
-            state.retiring = state.retiring.min(state.idle.len()); // none of them is this one any more
             let (open, active) = (state.gate == Gate::Open, state.threads - state.spare());
             drop(state);
+            if deserted {
+                self.lobby.deserted.call();
+            }
+            if event == Event::Bell {
+                state = self.lock();
+                continue;
+            }
             if !open {
                 self.lobby.pass_on(event);
             } else if let Some((request, direct)) = self.lobby.receive(event, input) {

@@ -218,13 +218,21 @@ impl Body {
     /// Waits until the reader is given back.
     pub async fn given_back(&self) -> Reader {
         loop {
-            let mut state = self.lock();
-            state.loan = match std::mem::take(&mut state.loan) {
-                Loan::GivenBack(reader) => return reader,
-                other => other,
-            };
-            drop(state);
+            if let Some(reader) = self.take_back() {
+                return reader;
+            }
             self.space.notified().await;
+        }
+    }
+
+    fn take_back(&self) -> Option<Reader> {
+        let mut state = self.lock();
+        match std::mem::take(&mut state.loan) {
+            Loan::GivenBack(reader) => Some(reader),
+            other => {
+                state.loan = other;
+                None
+            }
         }
     }
 

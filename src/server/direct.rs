@@ -5,7 +5,7 @@
 //! nonsense, is the main thread's (see [`super::connection`]): the bytes read so far, on a connection as it was before.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ftm_fastcgi::{Decoder, Event, Params, Role};
 
@@ -17,6 +17,10 @@ use crate::pool::PageNames;
 
 /// What a thread keeps for reading, in bytes.
 const LARGE: usize = 2 * READ_BUFFER;
+
+/// How long a PHP thread waits for the rest of a request before it is the main thread's. A web server that reads a body from a
+/// file writes it in pieces; without this wait, both threads would be woken for it.
+const BRIEFLY: Duration = Duration::from_millis(2);
 
 /// A connection without a request under way.
 pub struct Direct {
@@ -69,7 +73,7 @@ impl Direct {
         }
     }
 
-    /// Reads what has come, into `input`. Never waits.
+    /// Reads what has come, into `input`. Waits for the rest of a request only [`BRIEFLY`].
     pub fn read(&mut self, input: &mut Vec<u8>, settings: &ConnectionSettings, names: &PageNames) -> Found {
         let before = self.decoder.clone();
         let found = self.read_request(input, settings, names);
@@ -84,15 +88,25 @@ impl Direct {
         input.clear();
         input.shrink_to(LARGE); // after a large one
         let mut arriving: Option<Arriving> = None;
+        let mut deadline = None;
         while input.len() <= settings.body_buffer {
             input.reserve(READ_BUFFER);
             let start = input.len();
             match read_more(&self.wire, input) {
-                Ok(0) | Err(nix::Error::EAGAIN) if start > 0 => return Found::Other,
+                Ok(0) if start > 0 => return Found::Other,
                 Ok(0) => return Found::End,
                 Ok(_) => {}
                 Err(nix::Error::EINTR) => continue,
-                Err(nix::Error::EAGAIN) => return Found::Nothing,
+                Err(nix::Error::EAGAIN) if start == 0 => return Found::Nothing,
+                Err(nix::Error::EAGAIN) => {
+                    let now = Instant::now();
+                    let left = deadline.get_or_insert(now + BRIEFLY).saturating_duration_since(now);
+                    if left.is_zero() || arriving.as_ref().is_some_and(|arriving| arriving.is_large(settings)) {
+                        return Found::Other;
+                    }
+                    self.wire.wait_readable(left);
+                    continue;
+                }
                 Err(_) => return Found::End,
             }
             let mut rest = &input[start..];
@@ -133,6 +147,12 @@ impl Arriving {
             _ => return false,
         }
         true
+    }
+
+    /// It will be more than is read before a script begins.
+    fn is_large(&self, settings: &ConnectionSettings) -> bool {
+        let length = self.params.as_ref().and_then(Request::length_of_body);
+        length.is_some_and(|length| length > settings.body_buffer as u64)
     }
 
     /// `None`: it is not for a PHP thread.

@@ -70,7 +70,7 @@ impl Request {
             keep_conn,
             wire,
             content_length,
-            body: Body::new(body_length(&params)),
+            body: Body::new(Request::length_of_body(&params)),
             params: Mutex::new(params),
             begun,
             aborted: AtomicBool::new(false),
@@ -128,9 +128,16 @@ impl Request {
         has_no_body(&self.params.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How many bytes of a body announced by these parameters come over the connection. The web server may have put it into a
+    /// file: none come then.
+    pub fn length_of_body(params: &Params) -> Option<u64> {
+        let in_file = params.get(b"REQUEST_BODY_FILE").is_some_and(|path| !path.is_empty());
+        if in_file { Some(0) } else { content_length(params) }
+    }
+
     /// Whether a request with these parameters, whose STDIN stream has ended after `received` bytes, has all of its body.
     pub fn is_whole(params: &Params, received: usize) -> bool {
-        let whole = body_length(params).is_none_or(|length| received as u64 >= length);
+        let whole = Request::length_of_body(params).is_none_or(|length| received as u64 >= length);
         whole || (received == 0 && has_no_body(params))
     }
 
@@ -380,12 +387,6 @@ impl<'a> Framed<'a> {
 /// See [`Request::starts_without_body`].
 fn has_no_body(params: &Params) -> bool {
     matches!(params.get(b"REQUEST_METHOD"), None | Some(b"GET" | b"HEAD"))
-}
-
-/// How many bytes come over the connection. The web server may have put the body into a file: none come then.
-fn body_length(params: &Params) -> Option<u64> {
-    let in_file = params.get(b"REQUEST_BODY_FILE").is_some_and(|path| !path.is_empty());
-    if in_file { Some(0) } else { content_length(params) }
 }
 
 /// CONTENT_LENGTH as C's `atol` reads it, which PHP-FPM uses; `None` where it is missing or empty, as for a chunked body.

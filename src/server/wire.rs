@@ -17,7 +17,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockname, recv, shutdown};
+use nix::sys::socket::sockopt::SndBuf;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockname, recv, setsockopt, shutdown,
+};
 use nix::sys::uio::writev;
 use socket2::SockRef;
 use tokio::sync::Notify;
@@ -65,6 +68,8 @@ struct State {
     closing: bool,
     /// When our side was shut down.
     shut: Option<Instant>,
+    /// The socket has been full, and takes more since.
+    enlarged: bool,
     /// The main thread sees to its end. Otherwise it ends when whoever holds it lets go of it.
     watched: bool,
 }
@@ -270,6 +275,9 @@ impl Wire {
             skip -= taken;
             state.pending.extend_from_slice(&record[taken..]);
         }
+        if state.waiting() > 0 && self.enlarge(state) {
+            self.flush_pending(state)?;
+        }
         let left = state.waiting() > 0 && !state.draining;
         state.draining |= left;
         Ok(Left(left))
@@ -299,6 +307,13 @@ impl Wire {
             state.written = 0;
         }
         Ok(())
+    }
+
+    /// The socket is full, for the first time: from now on it takes as much as may wait here, as far as the system allows that
+    /// (net.core.wmem_max), so that the writer and the reader wake each other less often. The buffers of TCP grow by themselves.
+    fn enlarge(&self, state: &mut State) -> bool {
+        let first = self.unix && !std::mem::replace(&mut state.enlarged, true);
+        first && setsockopt(&self.fd, SndBuf, &self.limits.pending).is_ok()
     }
 
     fn write_some(&self, records: &[IoSlice<'_>]) -> nix::Result<usize> {

@@ -263,21 +263,28 @@ impl Lobby {
             return self.hand(direct.into());
         }
         let wire = direct.wire.clone();
+        // Whoever is woken by epoll may run at once, and wants the lock.
         match direct.place {
             Some(number) => {
-                if places.put_back(number, direct) {
+                let missed = places.put_back(number, direct);
+                drop(places);
+                if missed {
                     let _ = self.epoll.modify(&*wire, &mut watched(number));
                 }
             }
             None => {
                 let number = places.add(direct);
-                if self.epoll.add(&*wire, watched(number)).is_err()
-                    && let Some(mut direct) = places.take(number, false)
-                {
+                drop(places);
+                let watches = self.epoll.add(&*wire, watched(number)).is_ok();
+                let mut places = self.places();
+                if !watches && let Some(mut direct) = places.take(number, false) {
                     places.remove(number);
                     drop(places);
                     direct.place = None;
                     self.hand(direct.into());
+                } else if watches && places.closed {
+                    drop(places);
+                    let _ = self.epoll.delete(&*wire); // it may have been taken away meanwhile
                 }
             }
         }
