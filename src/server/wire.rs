@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::sockopt::SndBuf;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockname, recv, setsockopt, shutdown,
+    AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockname, getsockopt, recv, setsockopt,
+    shutdown,
 };
 use nix::sys::uio::writev;
 use socket2::SockRef;
@@ -313,7 +314,9 @@ impl Wire {
     /// (net.core.wmem_max), so that the writer and the reader wake each other less often. The buffers of TCP grow by themselves.
     fn enlarge(&self, state: &mut State) -> bool {
         let first = self.unix && !std::mem::replace(&mut state.enlarged, true);
-        first && setsockopt(&self.fd, SndBuf, &self.limits.pending).is_ok()
+        first
+            && getsockopt(&self.fd, SndBuf).is_ok_and(|size| size < self.limits.pending)
+            && setsockopt(&self.fd, SndBuf, &self.limits.pending).is_ok()
     }
 
     fn write_some(&self, records: &[IoSlice<'_>]) -> nix::Result<usize> {
