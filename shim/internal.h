@@ -226,8 +226,6 @@ void ftm_ini_restore_params(void);
 
 /* $_SERVER, $_ENV: installs the hooks that import parameters. Once per process. */
 void ftm_variables_startup(void);
-/* Makes strings of the usual names. While modules start: what they keep then is shared. */
-void ftm_variables_names(void);
 void ftm_register_variables(zval *track_vars_array);
 
 /* Takes back what the request has changed of what a process has once, and a PHP thread here. */

@@ -54,7 +54,6 @@ static PHP_MINIT_FUNCTION(ftm)
 	append_to_entry("disable_classes", ftm_config.disable_classes);
 	ftm_replace_startup();
 	ftm_interrupt_startup();
-	ftm_variables_names();
 	return SUCCESS;
 }
 

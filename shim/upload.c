@@ -104,6 +104,17 @@ int __wrap_close(int fd)
 
 static outcome on_event(unsigned int event, void *data, void **extra)
 {
+	bool failed = false;
+
+	if (event == MULTIPART_EVENT_FILE_END) {
+		multipart_event_file_end *file = data;
+
+		failed = upload.failed && !file->cancel_upload;
+		if (failed) {
+			file->cancel_upload = 7; /* UPLOAD_ERR_CANT_WRITE, for others who are told */
+		}
+		ftm_upload_forget();
+	}
 	outcome result = former ? former(event, data, extra) : SUCCESS;
 
 	if (event == MULTIPART_EVENT_FILE_DATA && result == SUCCESS) {
@@ -111,13 +122,8 @@ static outcome on_event(unsigned int event, void *data, void **extra)
 
 		upload.next = piece->data;
 		upload.next_len = *piece->newlength;
-	} else if (event == MULTIPART_EVENT_FILE_END) {
-		if (upload.failed) {
-			result = FAILURE;
-		}
-		ftm_upload_forget();
 	}
-	return result;
+	return failed ? FAILURE : result;
 }
 
 void ftm_upload_startup(void)

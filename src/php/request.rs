@@ -154,7 +154,7 @@ impl Running {
             );
             shown.content_length = self.view.content_length.max(0);
         });
-        if self.request.body().is_empty() {
+        if self.view.content_length <= 0 && self.request.body().is_empty() {
             self.view.cpu_time = i64::try_from(used.total().as_nanos()).unwrap_or(i64::MAX);
         }
     }

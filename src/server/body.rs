@@ -19,8 +19,11 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 /// waits for ever on a PHP thread.
 const STALLED: Duration = Duration::from_secs(300);
 
-/// How long one wait for the socket lasts before the state is looked at again.
+/// How long one wait lasts before the state is looked at again.
 const WAIT_SLICE: Duration = Duration::from_secs(1);
+
+/// The same for the socket, which nobody else can wake it from.
+const POLL_SLICE: Duration = Duration::from_millis(100);
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,8 @@ struct State {
     end: Option<BodyEnd>,
     /// Its reader waits: waking nobody would be a system call for nothing.
     awaited: bool,
+    /// It waits for the socket, which was lent to it.
+    polls: bool,
     /// Somebody waits until so few bytes are buffered.
     resume_at: Option<usize>,
     /// Nobody reads it any more.
@@ -191,6 +196,7 @@ impl Body {
     pub fn end(&self, end: BodyEnd) {
         let mut state = self.lock();
         state.end.get_or_insert(end);
+        self.give_back(&mut state);
         self.wake_reader(state);
     }
 
@@ -213,6 +219,20 @@ impl Body {
             self.give_back(&mut state);
         }
         self.wake_reader(state);
+    }
+
+    /// Whether a script waits for bytes that the main thread is to bring.
+    pub fn awaited(&self) -> bool {
+        self.lock().awaited
+    }
+
+    /// Takes the reader back where the script does something else than to read: what stands behind the bytes that it has not
+    /// asked for is to be seen.
+    pub fn recall(&self) {
+        let mut state = self.lock();
+        if !state.polls {
+            self.give_back(&mut state);
+        }
     }
 
     /// Waits until the reader is given back.
@@ -283,6 +303,8 @@ impl Body {
                 }
             } else if let Some(end) = state.end {
                 return (filled, Some(end));
+            } else if state.discarded {
+                return (filled, Some(BodyEnd::Complete)); // the response has ended: PHP-FPM's connection is closed then
             } else if since.elapsed() >= STALLED {
                 return (filled, Some(BodyEnd::TimedOut));
             } else {
@@ -313,9 +335,11 @@ impl Body {
             }
             Step::Nothing => {
                 let wire = reader.wire().clone();
+                state.polls = true;
                 drop(state);
-                wire.wait_readable(WAIT_SLICE);
-                return self.lock();
+                wire.wait_readable(POLL_SLICE);
+                state = self.lock();
+                state.polls = false;
             }
             Step::Other => self.give_back(&mut state),
         }

@@ -76,7 +76,9 @@ pub struct Connection {
     entries: Vec<Entry>,
     /// What PHP threads have read and left to this one.
     unread: Vec<u8>,
-    /// A PHP thread that has read here has found what only this one reads.
+    /// A PHP thread has read here before.
+    lent: bool,
+    /// It has found what only this one reads.
     returned: bool,
     /// The client has ended its sending, and reads on.
     read_closed: bool,
@@ -96,6 +98,7 @@ impl Connection {
             direct,
             entries: entries.into_iter().collect(),
             unread: bytes,
+            lent: false,
             returned: false,
             read_closed: false,
             ended: false,
@@ -173,17 +176,19 @@ impl Connection {
         }
     }
 
-    /// The request whose script is to read the rest of its body itself: a large one, of the only request here.
+    /// The request whose script is to read the rest of its body itself: a large one, of the only request here. Once more, if
+    /// the script waits for it.
     fn streaming(&self) -> Option<Arc<Request>> {
         let [Entry { stage: Stage::Dispatched(request), .. }] = &self.entries[..] else { return None };
         let body = request.body();
         let streams = body.received() >= self.body_limit() as u64 && body.ended().is_none() && !request.finished();
-        (streams && !self.returned && !self.read_closed).then(|| request.clone())
+        (streams && (!self.lent || body.awaited()) && !self.returned && !self.read_closed).then(|| request.clone())
     }
 
     /// Has the PHP thread of the request read from the connection, until there is something that is not the request's body.
     /// False when the client has left.
     async fn lend(&mut self, request: Arc<Request>) -> Result<bool, ftm_fastcgi::Error> {
+        self.lent = true;
         request.body().lend(Reader::new(self.wire.clone(), request.id(), self.direct.decoder.clone()));
         loop {
             tokio::select! {
@@ -201,6 +206,7 @@ impl Connection {
                         return Ok(false);
                     }
                     self.check_deadlines();
+                    request.body().recall();
                 }
             }
         }

@@ -19,7 +19,7 @@ use crate::pool::PageNames;
 const LARGE: usize = 2 * READ_BUFFER;
 
 /// How long a PHP thread waits for the rest of a request before it is the main thread's. A web server that reads a body from a
-/// file writes it in pieces; without this wait, both threads would be woken for it.
+/// file writes it in pieces.
 const BRIEFLY: Duration = Duration::from_millis(2);
 
 /// A connection without a request under way.
@@ -99,9 +99,13 @@ impl Direct {
                 Err(nix::Error::EINTR) => continue,
                 Err(nix::Error::EAGAIN) if start == 0 => return Found::Nothing,
                 Err(nix::Error::EAGAIN) => {
+                    if let Some(whole) = arriving.take_if(|arriving| arriving.ended) {
+                        return whole.request(&self.wire, names).map_or(Found::Other, Found::Request);
+                    }
                     let now = Instant::now();
                     let left = deadline.get_or_insert(now + BRIEFLY).saturating_duration_since(now);
-                    if left.is_zero() || arriving.as_ref().is_some_and(|arriving| arriving.is_large(settings)) {
+                    if left.is_zero() || arriving.as_ref().is_some_and(|arriving| !arriving.is_worth_waiting(settings))
+                    {
                         return Found::Other;
                     }
                     self.wire.wait_readable(left);
@@ -149,10 +153,13 @@ impl Arriving {
         true
     }
 
-    /// It will be more than is read before a script begins.
-    fn is_large(&self, settings: &ConnectionSettings) -> bool {
-        let length = self.params.as_ref().and_then(Request::length_of_body);
-        length.is_some_and(|length| length > settings.body_buffer as u64)
+    /// Whether a script may begin when what is missing has come, and not before.
+    fn is_worth_waiting(&self, settings: &ConnectionSettings) -> bool {
+        let Some(params) = &self.params else { return true };
+        match Request::length_of_body(params) {
+            Some(length) => length <= settings.body_buffer as u64,
+            None => !Request::has_no_body(params),
+        }
     }
 
     /// `None`: it is not for a PHP thread.

@@ -61,8 +61,9 @@ impl Reader {
         self.content.end = self.content.start + bytes;
     }
 
-    /// Looks for further bytes, when those found before are taken. Never waits.
+    /// Looks for further bytes, when those found before are taken. Reads once at most, and never waits.
     pub fn step(&mut self) -> Step {
+        let mut has_read = false;
         loop {
             if self.decoded < self.input.len() {
                 let before = self.decoder.clone();
@@ -79,6 +80,8 @@ impl Reader {
                         return Step::Other;
                     }
                 }
+            } else if std::mem::replace(&mut has_read, true) {
+                return Step::Nothing; // but what is of no interest
             } else {
                 self.input.clear();
                 self.decoded = 0;

@@ -125,7 +125,7 @@ impl Request {
     /// Whether the parameters name a method whose requests have no body as a rule. Such a request starts without waiting
     /// for the end of its STDIN, which some clients never send; a body that does come is still read.
     pub fn starts_without_body(&self) -> bool {
-        has_no_body(&self.params.lock().unwrap_or_else(PoisonError::into_inner))
+        Request::has_no_body(&self.params.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How many bytes of a body announced by these parameters come over the connection. The web server may have put it into a
@@ -135,10 +135,15 @@ impl Request {
         if in_file { Some(0) } else { content_length(params) }
     }
 
+    /// See [`Request::starts_without_body`].
+    pub fn has_no_body(params: &Params) -> bool {
+        matches!(params.get(b"REQUEST_METHOD"), None | Some(b"GET" | b"HEAD"))
+    }
+
     /// Whether a request with these parameters, whose STDIN stream has ended after `received` bytes, has all of its body.
     pub fn is_whole(params: &Params, received: usize) -> bool {
         let whole = Request::length_of_body(params).is_none_or(|length| received as u64 >= length);
-        whole || (received == 0 && has_no_body(params))
+        whole || (received == 0 && Request::has_no_body(params))
     }
 
     /// The STDIN stream has ended. A GET may announce a length and send nothing: it has no body then, as under PHP-FPM.
@@ -382,11 +387,6 @@ impl<'a> Framed<'a> {
         }));
         slices
     }
-}
-
-/// See [`Request::starts_without_body`].
-fn has_no_body(params: &Params) -> bool {
-    matches!(params.get(b"REQUEST_METHOD"), None | Some(b"GET" | b"HEAD"))
 }
 
 /// CONTENT_LENGTH as C's `atol` reads it, which PHP-FPM uses; `None` where it is missing or empty, as for a chunked body.

@@ -314,9 +314,10 @@ impl Wire {
     /// (net.core.wmem_max), so that the writer and the reader wake each other less often. The buffers of TCP grow by themselves.
     fn enlarge(&self, state: &mut State) -> bool {
         let first = self.unix && !std::mem::replace(&mut state.enlarged, true);
+        let wanted = self.limits.pending.min(1 << 30); // an int for the system, which doubles it
         first
-            && getsockopt(&self.fd, SndBuf).is_ok_and(|size| size < self.limits.pending)
-            && setsockopt(&self.fd, SndBuf, &self.limits.pending).is_ok()
+            && getsockopt(&self.fd, SndBuf).is_ok_and(|size| size < wanted)
+            && setsockopt(&self.fd, SndBuf, &wanted).is_ok()
     }
 
     fn write_some(&self, records: &[IoSlice<'_>]) -> nix::Result<usize> {

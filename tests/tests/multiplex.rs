@@ -249,3 +249,39 @@ fn whatever_comes_amid_a_large_body_is_answered_at_once() {
     assert!(answer.web().body == [b"begun ", &body[..]].concat());
     assert_eq!(conn.call(3, &Call::get(&site, "/hello.php")).text(), "hello");
 }
+
+#[test]
+fn a_request_behind_a_body_that_its_script_does_not_read_is_served() {
+    only_php_ftm!("php-fpm serves one request at a time on a connection");
+    let site = Site::new();
+    let dir = site.writable("dir");
+    let script = "$in = fopen('php://input', 'r'); for ($n = 0; $n < 300000;) $n += strlen(fread($in, 8192)); echo 'read '; flush();
+        wait_for($_GET['file']); echo $n + strlen(stream_get_contents($in));";
+    site.file("part.php", format!("{PHP_WAIT_FOR}{script}"));
+    site.file("touch.php", "<?php echo (int) touch($_GET['file']);");
+    let server = server(&site, 2);
+    let file = dir.join("go");
+    let call = |uri: &str| Call::get(&site, &format!("{uri}?file={}", file.display())).keep();
+    let large = Call { body: vec![b'x'; 900_000], ..call("/part.php") }
+        .param("REQUEST_METHOD", "PUT")
+        .param("CONTENT_LENGTH", "900000");
+    let mut conn = server.connect();
+    conn.send(large.encode_head(1));
+    conn.send(fcgi::records(kind::STDIN, 1, &large.body[..400_000], 50_000));
+    let mut answer = Answer::default();
+    assert!(!answer.take(&conn.record()));
+    assert_eq!(answer.text(), "read ");
+    conn.send(call("/touch.php").encode(2));
+    conn.send(fcgi::records(kind::STDIN, 1, &large.body[400_000..], 50_000));
+    conn.send(fcgi::end_of(kind::STDIN, 1));
+    let mut other = Answer::default();
+    let mut ended = [false; 2];
+    while ended != [true; 2] {
+        let record = conn.record();
+        match record.id {
+            1 => ended[0] |= answer.take(&record),
+            _ => ended[1] |= other.take(&record),
+        }
+    }
+    assert_eq!((answer.text(), other.text()), ("read 900000".to_owned(), "1".to_owned()));
+}

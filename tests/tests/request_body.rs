@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ftm_tests::compare::{Pair, difference};
-use ftm_tests::fcgi::Call;
+use ftm_tests::fcgi::{self, Call};
 use ftm_tests::*;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -152,4 +152,24 @@ fn a_form_that_does_not_fit_into_memory_costs_its_request_only() {
             assert_eq!(server.get("/sound.php").text(), "sound", "after {what}");
         }
     }
+}
+
+#[test]
+fn after_the_response_has_ended_no_more_of_the_body_comes() {
+    only_php_ftm!("php-fpm's script waits for the rest");
+    let site = Site::new();
+    let file = site.writable("dir").join("read");
+    let script = "<?php echo 'ended'; fastcgi_finish_request();
+        file_put_contents($_GET['file'] . '.new', strlen(file_get_contents('php://input')) < 400000 ? 'part' : 'all');
+        rename($_GET['file'] . '.new', $_GET['file']);";
+    site.file("finish.php", script);
+    let server = Server::start(&site, ServerConfig::default());
+    let call = Call::post(&site, &format!("/finish.php?file={}", file.display()), "text/plain", vec![b'x'; 400_000]);
+    let call = call.param("REQUEST_METHOD", "PUT");
+    let mut conn = server.connect();
+    conn.send(call.encode_head(1));
+    conn.send(fcgi::records(fcgi::kind::STDIN, 1, &call.body[..300_000], 50_000));
+    assert_eq!(conn.answer(1).text(), "ended");
+    eventually("the script goes on", || file.exists());
+    assert_eq!(fs::read_to_string(&file).expect("what it has read"), "part");
 }

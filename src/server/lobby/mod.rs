@@ -263,18 +263,16 @@ impl Lobby {
             return self.hand(direct.into());
         }
         let wire = direct.wire.clone();
-        // Whoever is woken by epoll may run at once, and wants the lock.
         match direct.place {
             Some(number) => {
-                let missed = places.put_back(number, direct);
-                drop(places);
-                if missed {
+                // Under the lock: it must not be elsewhere, with another number, when it is told again of this one.
+                if places.put_back(number, direct) {
                     let _ = self.epoll.modify(&*wire, &mut watched(number));
                 }
             }
             None => {
                 let number = places.add(direct);
-                drop(places);
+                drop(places); // whoever is woken by epoll may run at once, and wants it
                 let watches = self.epoll.add(&*wire, watched(number)).is_ok();
                 let mut places = self.places();
                 if !watches && let Some(mut direct) = places.take(number, false) {
