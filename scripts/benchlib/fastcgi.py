@@ -16,6 +16,8 @@ def request(script, query="", keep=False):
     """A whole GET request; names and values are shorter than 128 bytes."""
     params = {
         "SCRIPT_FILENAME": str(script), "SCRIPT_NAME": f"/{script.name}", "REQUEST_METHOD": "GET", "QUERY_STRING": query,
+        "REQUEST_URI": f"/{script.name}?{query}", "DOCUMENT_ROOT": str(script.parent), "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "REMOTE_ADDR": "127.0.0.1",
     }
     pairs = b"".join(bytes([len(name), len(value)]) + (name + value).encode() for name, value in params.items())
     begin = record(BEGIN_REQUEST, struct.pack("!HB5x", RESPONDER, KEEP_CONN if keep else 0))
