@@ -22,7 +22,9 @@ fn edit(server: &Server, change: impl FnOnce(String) -> String) {
     fs::write(path, change(text)).expect("write the configuration");
 }
 
+/// How often the log holds `text`. That the server was ready when it started may be heard of after its first answer.
 fn times(server: &Server, text: &str) -> usize {
+    server.wait_log(READY);
     server.log().matches(text).count()
 }
 
