@@ -217,7 +217,7 @@ fn a_body_is_read_while_another_request_waits_with_a_full_one() {
 }
 
 #[test]
-fn whatever_comes_amid_a_large_body_is_answered_at_once() {
+fn whatever_comes_amid_a_large_body_is_answered_before_its_end() {
     only_php_ftm!("php-fpm serves one request at a time on a connection");
     let site = Site::new();
     site.file("echo.php", "<?php echo 'begun '; flush(); echo file_get_contents('php://input');");
