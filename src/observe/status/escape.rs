@@ -3,10 +3,10 @@
 use super::fields::Style;
 
 /// HTML and XML.
-pub const MARKUP: Style = Style { uri: markup, text: markup };
+pub const MARKUP: Style = Style { client: markup, text: markup };
 
 /// Inside the quotes of a JSON string.
-pub const JSON: Style = Style { uri: json_uri, text: json_text };
+pub const JSON: Style = Style { client: json_client, text: json_text };
 
 /// As `htmlspecialchars($text, ENT_DISALLOWED | ENT_XML1 | ENT_COMPAT)`: characters that XML 1.0 forbids are replaced, and of
 /// text that is no UTF-8 nothing is left.
@@ -24,7 +24,7 @@ fn markup(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// As `json_encode($text, JSON_INVALID_UTF8_IGNORE)` without the quotes.
-fn json_uri(out: &mut Vec<u8>, text: &[u8]) {
+fn json_client(out: &mut Vec<u8>, text: &[u8]) {
     for c in text.utf8_chunks().flat_map(|chunk| chunk.valid().chars()) {
         match c {
             '/' => out.extend_from_slice(b"\\/"),
@@ -81,9 +81,9 @@ mod tests {
 
     #[test]
     fn json_is_escaped_as_php_does_it() {
-        assert_eq!(escaped(json_uri, b"/a?\"b\\\n\x01\x7f<'"), "\\/a?\\\"b\\\\\\n\\u0001\u{7f}<'");
-        assert_eq!(escaped(json_uri, "ä😀".as_bytes()), "\\u00e4\\ud83d\\ude00");
-        assert_eq!(escaped(json_uri, b"a\xffb\xe2\x82c"), "abc");
+        assert_eq!(escaped(json_client, b"/a?\"b\\\n\x01\x7f<'"), "\\/a?\\\"b\\\\\\n\\u0001\u{7f}<'");
+        assert_eq!(escaped(json_client, "ä😀".as_bytes()), "\\u00e4\\ud83d\\ude00");
+        assert_eq!(escaped(json_client, b"a\xffb\xe2\x82c"), "abc");
         assert_eq!(escaped(json_text, "/ä\"\\\n\u{1}".as_bytes()), "/ä\\\"\\\\\\n\\u0001");
         assert_eq!(escaped(json_text, b"a\xffb"), "ab");
     }

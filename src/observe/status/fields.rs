@@ -5,8 +5,10 @@ use crate::pool::View;
 
 /// A figure.
 pub enum Value<'a> {
-    /// A word, or text of a client.
+    /// A word, or a name of the configuration.
     Text(&'a [u8]),
+    /// What a client has sent.
+    Client(&'a [u8]),
     /// SCRIPT_NAME and QUERY_STRING.
     Uri(&'a [u8], &'a [u8]),
     /// A Unix time.
@@ -24,8 +26,8 @@ fn seconds(from: i64, to: i64) -> Value<'static> {
     Value::Number(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
 }
 
-fn text(value: &[u8]) -> Value<'_> {
-    Value::Text(if value.is_empty() { NONE } else { value })
+fn client(value: &[u8]) -> Value<'_> {
+    Value::Client(if value.is_empty() { NONE } else { value })
 }
 
 /// The pool's figures.
@@ -62,11 +64,11 @@ pub fn thread(view: &View, now: i64) -> Vec<(&'static str, Value<'_>)> {
         ("start since", seconds(view.start_time, now)),
         ("requests", Value::Number(view.requests)),
         ("request duration", Value::Number(u64::try_from(view.duration.as_micros()).unwrap_or(u64::MAX))),
-        ("request method", text(&shown.method)),
+        ("request method", client(&shown.method)),
         ("request uri", Value::Uri(if shown.uri.is_empty() { NONE } else { &shown.uri }, &shown.query)),
         ("content length", Value::Number(u64::try_from(shown.content_length).unwrap_or(0))),
-        ("user", text(&shown.user)),
-        ("script", text(&shown.script)),
+        ("user", client(&shown.user)),
+        ("script", client(&shown.script)),
         ("last request cpu", Value::Percent(view.cpu_percent())),
         ("last request memory", Value::Number(view.idle_memory())),
     ]
@@ -74,8 +76,8 @@ pub fn thread(view: &View, now: i64) -> Vec<(&'static str, Value<'_>)> {
 
 /// How a format writes text.
 pub struct Style {
-    /// The address, which PHP-FPM escapes.
-    pub uri: fn(&mut Vec<u8>, &[u8]),
+    /// What clients send, which PHP-FPM escapes: of old only the address, from 8.2.36 on all of it.
+    pub client: fn(&mut Vec<u8>, &[u8]),
     /// Other text, which it does not: what needs no escape must stay as it is.
     pub text: fn(&mut Vec<u8>, &[u8]),
 }
@@ -84,11 +86,12 @@ pub struct Style {
 pub fn write(out: &mut Vec<u8>, value: &Value<'_>, time: impl Fn(i64) -> String, style: &Style) {
     match value {
         Value::Text(text) => (style.text)(out, text),
+        Value::Client(text) => (style.client)(out, text),
         Value::Uri(path, query) => {
-            (style.uri)(out, path);
+            (style.client)(out, path);
             if !query.is_empty() {
                 out.push(b'?');
-                (style.uri)(out, query);
+                (style.client)(out, query);
             }
         }
         Value::Time(at) => out.extend_from_slice(time(*at).as_bytes()),

@@ -23,7 +23,8 @@ pub fn render(snapshot: &Snapshot, full: bool) -> Vec<u8> {
 
 fn members(out: &mut Vec<u8>, fields: &[(&str, Value<'_>)]) {
     for (i, (name, value)) in fields.iter().enumerate() {
-        let quote: &[u8] = if matches!(value, Value::Text(_) | Value::Uri(..)) { b"\"" } else { b"" };
+        let quote: &[u8] =
+            if matches!(value, Value::Text(_) | Value::Client(_) | Value::Uri(..)) { b"\"" } else { b"" };
         let comma = if i > 0 { "," } else { "" };
         out.extend_from_slice(format!("{comma}\"{name}\":").as_bytes());
         out.extend_from_slice(quote);

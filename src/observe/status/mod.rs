@@ -4,8 +4,8 @@
 //! place in two formats: in `json&full` as the last member, `php-ftm` (the short form is matched up to its closing brace
 //! by PHP's own test suite), and in `openmetrics` as metrics `phpftm_…` in front of PHP-FPM's.
 //!
-//! One thing is not PHP-FPM's: it writes the method, the user and the script as they are into HTML, XML and JSON, so that
-//! a client's user name can break a page. Here they are escaped like the address.
+//! What clients send is escaped, as by PHP-FPM from 8.2.36 on. Before, it wrote the method, the user and the script as they are,
+//! so that a client's user name could break a page.
 
 pub mod escape;
 mod fields;

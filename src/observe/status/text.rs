@@ -21,7 +21,7 @@ fn lines(out: &mut Vec<u8>, snapshot: &Snapshot, fields: &[(&str, Value<'_>)]) {
     for (name, value) in fields {
         let name = if *name == "request uri" { "request URI" } else { name };
         out.extend_from_slice(format!("{:COLUMN$}", format!("{name}:")).as_bytes());
-        fields::write(out, value, snapshot.local_time, &Style { uri: plain, text: plain });
+        fields::write(out, value, snapshot.local_time, &Style { client: plain, text: plain });
         out.push(b'\n');
     }
 }
