@@ -25,7 +25,7 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
     lobby.deserted.call(); // there may be no thread before somebody comes
     loop {
         lobby.deserted.called().await;
-        while lobby.deserted.rest(|| lobby.owes() || !dispatcher.anybody_idle()) {
+        while lobby.deserted.rest(|| lobby.owes() || !dispatcher.anybody_watches()) {
             if lobby.take_owed() {
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 lobby.look_again();
@@ -33,17 +33,22 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
             if dispatcher.any_threads() {
                 tokio::time::sleep(BUSY).await;
             }
+            if dispatcher.anybody_watches() {
+                continue;
+            }
             if dispatcher.anybody_idle() {
+                if lobby.any_events() {
+                    dispatcher.relieve();
+                } else {
+                    wait_for_events(lobby).await;
+                }
                 continue;
             }
             if dispatcher.wait_space().await {
                 status::load(&pool); // the backlog is at its longest
             }
-            if !serve_waiting(dispatcher, lobby, &connections)
-                && let Err(e) = something_comes(lobby).await
-            {
-                log::error!("cannot watch for connections: {e}");
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            if !serve_waiting(dispatcher, lobby, &connections) {
+                wait_for_events(lobby).await;
             }
         }
     }
@@ -82,6 +87,13 @@ fn serve_waiting(dispatcher: &Dispatcher, lobby: &Lobby, connections: &Rc<Connec
         }
     }
     served
+}
+
+async fn wait_for_events(lobby: &Lobby) {
+    if let Err(e) = something_comes(lobby).await {
+        log::error!("cannot watch for connections: {e}");
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    }
 }
 
 async fn something_comes(lobby: &Lobby) -> std::io::Result<()> {

@@ -4,11 +4,18 @@
 //! ```text
 //!  next ──> queue? ── yes ──> the request (one whose client has left is dropped unrun)
 //!             │
-//!             no ──> idle, in the lobby ──> a request of its own there
-//!                                     └──> the bell: look again
+//!             no ──> idle: enough at work, or in the lobby? ── yes ──> on the bench, until called: look again
+//!                                             └── no ──> in the lobby ──> a request of its own there
+//!                                                                   └──> the bell: look again
 //!  submit ──> queue ──> somebody idle? ── yes ──> the bell
 //!                         └── no ──> work_waits: the pool may boot a further thread
 //! ```
+//!
+//! **The bench.** More threads at work than processors make each other wait in the middle of their requests: the kernel lets one
+//! run for milliseconds, in which it serves a row of requests, while the others hold theirs half done. So only as many are at
+//! work or in the lobby as keep the processors busy, and what waits there is taken in order. Whoever is benched is called when
+//! a processor is idle all the same ([`usher`]), because those at work wait for something, and in the place of those whose
+//! requests take long ([`Dispatcher::relieve`]).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
@@ -17,8 +24,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 mod state;
+mod usher;
 
-use self::state::{Gate, Idle, Queued, State};
+use self::state::{Gate, Queued, State};
+pub use self::usher::Usher;
 use super::figures::OwnFigures;
 use super::sizing::Counts;
 use super::slot::Slot;
@@ -26,6 +35,9 @@ use super::waits::Waits;
 use crate::php;
 use crate::server::{Event, Lobby, Request, Visit};
 use crate::sync::{Mutex, MutexGuard};
+
+/// How long a request has run when it is none of the short ones, for which others wait.
+const SHORT: Duration = Duration::from_millis(10);
 
 /// Hands requests to the slots of a pool.
 pub struct Dispatcher {
@@ -35,6 +47,7 @@ pub struct Dispatcher {
     space: Notify,
     figures: OwnFigures,
     lobby: Lobby,
+    usher: Usher,
     /// Requests that no queue has seen.
     unqueued: AtomicU64,
     /// The number of threads changes with the work.
@@ -61,18 +74,33 @@ pub struct Load {
 
 impl Dispatcher {
     /// `queue_limit` (`listen.backlog`): with that many requests waiting, [`Dispatcher::wait_space`] waits. No slot has a
-    /// thread yet; `elastic`: more may get one when work waits.
+    /// thread yet; `elastic`: more may get one when work waits. `enough`: so many threads keep the processors busy.
     pub fn new(
         slots: Vec<Arc<Slot>>,
         queue_limit: usize,
         figures: OwnFigures,
         elastic: bool,
+        enough: usize,
         lobby: Lobby,
     ) -> Dispatcher {
-        let state = State { empty: (0..slots.len()).collect(), ..State::default() };
+        let state = State { empty: (0..slots.len()).collect(), enough, ..State::default() };
         let [space, wanted, less_busy, killed] = std::array::from_fn(|_| Notify::new());
         let (state, unqueued) = (Mutex::new(state), AtomicU64::new(0));
-        Dispatcher { slots, state, queue_limit, space, figures, lobby, unqueued, elastic, wanted, less_busy, killed }
+        let usher = Usher::default();
+        Dispatcher {
+            slots,
+            state,
+            queue_limit,
+            space,
+            figures,
+            lobby,
+            usher,
+            unqueued,
+            elastic,
+            wanted,
+            less_busy,
+            killed,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -97,6 +125,11 @@ impl Dispatcher {
     /// Whether some thread is idle.
     pub fn anybody_idle(&self) -> bool {
         !self.lock().idle.is_empty()
+    }
+
+    /// Whether some thread waits in the lobby.
+    pub fn anybody_watches(&self) -> bool {
+        self.lock().watching > 0
     }
 
     /// Whether some thread is idle, and would run what it finds in the lobby.
@@ -244,10 +277,32 @@ impl Dispatcher {
     /// Wakes a thread if there is work for it, which wakes the next one in the same way.
     fn wake_next(&self, state: MutexGuard<'_, State>) {
         let wakes = state.wakes();
-        drop(state);
+        self.call_next(state);
         if wakes {
             self.lobby.ring();
         }
+    }
+
+    /// Wakes a benched thread if there is something for it, which wakes the next one in the same way.
+    fn call_next(&self, state: MutexGuard<'_, State>) {
+        let (calls, usher) = (state.calls(), self.usher.want(state.is_deserted()));
+        drop(state);
+        if calls {
+            self.lobby.bench().ring();
+        }
+        if usher {
+            self.usher.wake(self.lobby.bench());
+        }
+    }
+
+    /// Something has waited in the lobby for a while, and no thread there: others are called in the place of those who run
+    /// what takes long.
+    pub fn relieve(&self) {
+        let takes_long = |slot: &&Arc<Slot>| slot.row().at_work().is_some_and(|(_, took)| took >= SHORT);
+        let long = self.slots.iter().filter(takes_long).count();
+        let mut state = self.lock();
+        state.relieve(long);
+        self.call_next(state);
     }
 
     /// Lets `count` idle threads leave.
@@ -317,21 +372,27 @@ impl Dispatcher {
                 self.wake_next(state);
                 return None;
             }
-            state.idle.push(Idle { index: slot.index(), since: Instant::now() });
+            let benched = state.sit_down(slot.index());
             self.tell_less_busy(&state);
-            drop(state);
+            self.call_next(state);
+            if benched {
+                self.lobby.bench().wait(php::IDLE_LONG, php::give_back_memory);
+                state = self.lock();
+                state.awake(slot.index());
+                continue;
+            }
             let event = self.lobby.wait(php::IDLE_LONG, php::give_back_memory);
             state = self.lock();
             state.awake(slot.index());
-            let deserted = state.idle.is_empty();
-            if deserted && self.elastic && !state.queue.is_empty() {
+            if state.idle.is_empty() && self.elastic && !state.queue.is_empty() {
                 self.wanted.notify_one();
             }
+            let deserted = state.watching == 0;
             if event != Event::Bell {
                 state.retiring = state.retiring.min(state.idle.len()); // none of them is this one any more
             }
             let (open, active) = (state.gate == Gate::Open, state.threads - state.spare());
-            drop(state);
+            self.call_next(state);
             if deserted {
                 self.lobby.deserted.call();
             }

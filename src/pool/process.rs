@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::ceilings::{self, Ceilings};
 use super::confinement;
 use super::control::{Order, Orders, PoolEnd};
 use super::crash::{self, Faults};
-use super::dispatch::Dispatcher;
+use super::dispatch::{Dispatcher, Usher};
 use super::environment;
 use super::figures::OwnFigures;
 use super::files::PoolFiles;
@@ -109,6 +109,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let most_slots = pool.max_children as usize + usize::from(pool.max_abandoned_threads);
     let slots = (0..most_slots).map(|index| Arc::new(Slot::new(index))).collect();
     let sizing = Sizing::new(pool.process_manager, pool.max_children as usize);
+    // One more: each waits for a moment now and then.
+    let enough = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
     let elastic = pool.process_manager != ProcessManager::Static;
     let settings = connection_settings(pool, &engine);
     let paths = path_settings(&engine);
@@ -121,7 +123,7 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let (lobby, for_main) = Lobby::new(listener, gate.clone(), settings.clone(), names)
         .map_err(|e| format!("cannot watch for connections: {}", reason(&e)))?;
     let php_pool = Arc::new(PhpPool {
-        dispatcher: Arc::new(Dispatcher::new(slots, queue_limit, figures, elastic, lobby)),
+        dispatcher: Arc::new(Dispatcher::new(slots, queue_limit, figures, elastic, enough, lobby)),
         max_children: pool.max_children as usize,
         max_requests: pool.max_requests.map_or(0, |n| u64::from(n.get())),
         stack_size: privileges::stack_size(pool),
@@ -307,6 +309,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
 
     let faults = Faults::contain(crash_drain, &orders).map_err(|e| format!("cannot watch for crashes: {e}"))?;
     let threads = Rc::new(Threads::new(pool.clone(), sizing, ended));
+    Usher::start(&dispatcher).map_err(|e| format!("cannot start the usher: {}", reason(&e)))?;
     threads.start()?;
     let mut tick = tokio::time::interval_at(Instant::now() + MAINTENANCE, MAINTENANCE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

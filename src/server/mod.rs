@@ -28,7 +28,7 @@ pub use connections::{ConnectionSettings, Connections};
 pub use drain::drain;
 pub use handover::{give, take};
 pub use listener::{EXHAUSTED_PAUSE, Gate, accept_loop, accept_rest};
-pub use lobby::{Event, ForMain, Lobby, Visit};
+pub use lobby::{Bench, Event, ForMain, Lobby, Visit};
 pub use open::OpenConnections;
 pub use request::{Gone, Kill, Request};
 pub use watch::watch;

@@ -19,6 +19,9 @@ pub enum Gate {
     ForOne,
 }
 
+/// So many threads may be at work for each one whose request takes long.
+const BESIDE_LONG: usize = 3;
+
 /// What the dispatcher's lock guards.
 #[derive(Default)]
 pub struct State {
@@ -26,6 +29,14 @@ pub struct State {
     pub gate: Gate,
     /// Idle threads, the one that became idle last at the end.
     pub idle: Vec<Idle>,
+    /// Those of them that wait in the lobby; the others are benched.
+    pub watching: usize,
+    /// So many threads keep the processors busy. As many wait in the lobby at most.
+    pub enough: usize,
+    /// So many may be at work or in the lobby, where that is more than enough.
+    pub most: usize,
+    /// So many benched threads are to go to the lobby.
+    pub called: usize,
     /// Requests that wait.
     pub queue: VecDeque<Queued>,
     /// How long those waited that do no more.
@@ -50,18 +61,64 @@ impl State {
         self.idle.len() + self.booting.saturating_sub(self.queue.len())
     }
 
+    /// A thread that was busy is idle. True: it is benched, since there are enough others.
+    pub fn sit_down(&mut self, index: usize) -> bool {
+        let others = self.busy().saturating_sub(1) + self.watching;
+        let benched = self.watching >= self.enough || others >= self.enough.max(self.most);
+        if benched {
+            self.most = self.most.min(others);
+        } else {
+            self.watching += 1;
+        }
+        self.idle.push(Idle { index, since: Instant::now(), benched });
+        benched
+    }
+
     /// A thread is not idle any more.
     pub fn awake(&mut self, index: usize) {
         if let Some(at) = self.idle.iter().rposition(|idle| idle.index == index) {
-            self.idle.remove(at);
+            if self.idle.remove(at).benched {
+                self.called = self.called.saturating_sub(1).min(self.benched());
+                // Otherwise it would be benched again.
+                self.most = self.most.max(self.busy() + self.watching);
+            } else {
+                self.watching -= 1;
+            }
         }
         self.retiring = self.retiring.min(self.idle.len() + 1);
     }
 
-    /// Whether an idle thread would find work.
+    /// Idle threads that are not in the lobby.
+    pub fn benched(&self) -> usize {
+        self.idle.len() - self.watching
+    }
+
+    /// Nobody is in the lobby, and somebody could be.
+    pub fn is_deserted(&self) -> bool {
+        self.watching == 0 && self.benched() > 0
+    }
+
+    /// Something waits in the lobby, so many `long` requests run, and processors are busy with them or others: no more threads
+    /// than are enough are to be at work beside these, by and by. There are more for each long request, since there are
+    /// shorter ones that share the processors with it.
+    pub fn relieve(&mut self, long: usize) {
+        if self.is_deserted() {
+            let most = self.enough + BESIDE_LONG * long;
+            self.most = most.max(self.most.saturating_sub(1));
+            self.called = self.most.saturating_sub(self.busy()).min(self.benched());
+        }
+    }
+
+    /// Whether a thread in the lobby has something to do, or who comes there next.
     pub fn wakes(&self) -> bool {
-        !self.idle.is_empty()
-            && (self.stopping || self.retiring > 0 || (self.gate != Gate::Closed && !self.queue.is_empty()))
+        let work = self.gate != Gate::Closed && !self.queue.is_empty();
+        let leaves = self.stopping || self.retiring > self.benched();
+        !self.idle.is_empty() && work || self.watching > 0 && leaves
+    }
+
+    /// Whether a benched thread has something to do.
+    pub fn calls(&self) -> bool {
+        self.benched() > 0 && (self.stopping || self.retiring > 0 || self.called > 0)
     }
 
     /// Threads that run a request, or leave.
@@ -105,6 +162,8 @@ pub struct Idle {
     pub index: usize,
     /// Since when.
     pub since: Instant,
+    /// It is not in the lobby.
+    pub benched: bool,
 }
 
 /// A request that waits.

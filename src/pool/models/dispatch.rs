@@ -2,47 +2,54 @@
 
 use loom::thread;
 
-use super::{check, php_thread, pool, request};
+use super::{check, php_thread, pool, pool_for, request};
+
+/// So many of two threads are enough: the other one is benched, or none.
+const BENCHED: [usize; 2] = [1, 2];
 
 #[test]
 fn what_is_submitted_before_a_stop_is_answered() {
-    check(|| {
-        let pool = pool(2, 0);
-        let threads = [0, 1].map(|index| php_thread(&pool, index, |_, _| {}));
-        let clients = [(), ()].map(|()| {
-            let (request, client) = request();
-            pool.submit(request);
-            client
+    for enough in BENCHED {
+        check(move || {
+            let pool = pool_for(2, 0, enough);
+            let threads = [0, 1].map(|index| php_thread(&pool, index, |_, _| {}));
+            let clients = [(), ()].map(|()| {
+                let (request, client) = request();
+                pool.submit(request);
+                client
+            });
+            pool.stop();
+            for thread in threads {
+                thread.join().expect("a thread");
+            }
+            for client in clients {
+                assert_eq!(client.response(), b"answer");
+            }
         });
-        pool.stop();
-        for thread in threads {
-            thread.join().expect("a thread");
-        }
-        for client in clients {
-            assert_eq!(client.response(), b"answer");
-        }
-    });
+    }
 }
 
 #[test]
 fn threads_that_are_too_many_take_no_request_with_them() {
-    check(|| {
-        let pool = pool(2, 0);
-        let threads = [0, 1].map(|index| php_thread(&pool, index, |_, _| {}));
-        let (request, client) = request();
-        let submitter = thread::spawn({
-            let pool = pool.clone();
-            move || pool.submit(request)
+    for enough in BENCHED {
+        check(move || {
+            let pool = pool_for(2, 0, enough);
+            let threads = [0, 1].map(|index| php_thread(&pool, index, |_, _| {}));
+            let (request, client) = request();
+            let submitter = thread::spawn({
+                let pool = pool.clone();
+                move || pool.submit(request)
+            });
+            pool.retire(1);
+            submitter.join().expect("the submitter");
+            pool.stop();
+            for thread in threads {
+                thread.join().expect("a thread");
+            }
+            assert!([0, 1].into_iter().filter(|&index| pool.was_retired(index)).count() <= 1);
+            assert_eq!(client.response(), b"answer");
         });
-        pool.retire(1);
-        submitter.join().expect("the submitter");
-        pool.stop();
-        for thread in threads {
-            thread.join().expect("a thread");
-        }
-        assert!([0, 1].into_iter().filter(|&index| pool.was_retired(index)).count() <= 1);
-        assert_eq!(client.response(), b"answer");
-    });
+    }
 }
 
 #[test]

@@ -37,9 +37,14 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 
 /// A pool of `threads` PHP threads in as many slots, and slots for `more`.
 fn pool(threads: usize, more: usize) -> Arc<Dispatcher> {
+    pool_for(threads, more, threads)
+}
+
+/// The same, where so many of the threads are enough.
+fn pool_for(threads: usize, more: usize, enough: usize) -> Arc<Dispatcher> {
     static FIGURES: LazyLock<Figures> = LazyLock::new(|| Figures::map(1, 0).expect("memory"));
     let slots = (0..threads + more).map(|index| Arc::new(Slot::new(index))).collect();
-    let dispatcher = Dispatcher::new(slots, 8, FIGURES.of(0, 0), false, lobby());
+    let dispatcher = Dispatcher::new(slots, 8, FIGURES.of(0, 0), false, enough, lobby());
     (0..threads).for_each(|index| assert_eq!(dispatcher.take_slot(), Some(index)));
     Arc::new(dispatcher)
 }

@@ -13,6 +13,7 @@
 
 mod attention;
 mod bell;
+mod bench;
 mod handed;
 mod places;
 
@@ -22,11 +23,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::sync::mpsc;
 
 use self::attention::Attention;
 use self::bell::Bell;
+pub use self::bench::Bench;
 pub use self::handed::{ForMain, Handed, Visit};
 use self::places::{BELL, LISTENER, Places};
 use super::connections::ConnectionSettings;
@@ -38,7 +41,7 @@ use super::wire::Wire;
 use crate::pool::PageNames;
 
 /// The most connections that a PHP thread accepts at once: one for itself, the others for those that are woken next.
-const BATCH: usize = 16;
+const BATCH: usize = 256;
 
 /// The most events that the main thread takes at once.
 const EVENTS: usize = 64;
@@ -58,6 +61,7 @@ pub enum Event {
 pub struct Lobby {
     epoll: Epoll,
     bell: Bell,
+    bench: Bench,
     /// Until the pool accepts nobody any more.
     listener: RwLock<Option<Arc<OwnedFd>>>,
     gate: Arc<Gate>,
@@ -90,6 +94,7 @@ impl Lobby {
         let lobby = Lobby {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             bell: Bell::new()?,
+            bench: Bench::new()?,
             listener: RwLock::new(Some(listener)),
             gate,
             settings,
@@ -114,6 +119,11 @@ impl Lobby {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where threads wait that are not needed here.
+    pub fn bench(&self) -> &Bench {
+        &self.bench
+    }
+
     /// Connections that are open.
     pub fn open(&self) -> &Arc<OpenConnections> {
         &self.open
@@ -128,17 +138,7 @@ impl Lobby {
     /// PHP threads.
     #[cfg(not(ftm_loom))]
     pub fn wait(&self, patience: Duration, idle: impl FnOnce()) -> Event {
-        let mut events = [EpollEvent::empty()];
-        let mut found = self.epoll.wait(&mut events, EpollTimeout::try_from(patience).unwrap_or(EpollTimeout::NONE));
-        if found == Ok(0) {
-            idle();
-            // An idle thread holds nothing up: it needs no deadline.
-            found = self.epoll.wait(&mut events, EpollTimeout::NONE);
-        }
-        match found {
-            Ok(1..) => event(&events[0]),
-            _ => Event::Bell,
-        }
+        wait(&self.epoll, patience, idle).map_or(Event::Bell, |found| event(&found))
     }
 
     /// In a model there is nothing but the bell, and no time passes.
@@ -153,6 +153,12 @@ impl Lobby {
         let mut events = [EpollEvent::empty(); EVENTS];
         let n = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         events[..n].iter().map(event).collect()
+    }
+
+    /// Whether there is something to do.
+    pub fn any_events(&self) -> bool {
+        let mut sight = [PollFd::new(self.sight(), PollFlags::POLLIN)];
+        poll(&mut sight, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Readable while there is something to do.
@@ -354,6 +360,19 @@ impl Lobby {
         drop(places);
         waiting.into_iter().for_each(|direct| self.hand(direct.into()));
     }
+}
+
+/// Waits for one event, and calls `idle` when there was none for `patience`. `None`: a signal came.
+#[cfg(not(ftm_loom))]
+fn wait(epoll: &Epoll, patience: Duration, idle: impl FnOnce()) -> Option<EpollEvent> {
+    let mut events = [EpollEvent::empty()];
+    let mut found = epoll.wait(&mut events, EpollTimeout::try_from(patience).unwrap_or(EpollTimeout::NONE));
+    if found == Ok(0) {
+        idle();
+        // An idle thread holds nothing up: it needs no deadline.
+        found = epoll.wait(&mut events, EpollTimeout::NONE);
+    }
+    matches!(found, Ok(1..)).then_some(events[0])
 }
 
 fn watched(number: u64) -> EpollEvent {
