@@ -83,17 +83,23 @@ impl State {
 
     /// Moves what has arrived to the front of `out`: the number of bytes.
     fn take(&mut self, out: &mut [u8]) -> usize {
-        let from = match &self.loan {
-            Loan::Lent(reader) if self.buffered() == 0 => reader.content(),
-            _ => &self.buffer[self.taken..],
+        let copy = |out: &mut [u8], from: &[u8]| {
+            let n = from.len().min(out.len());
+            out[..n].copy_from_slice(&from[..n]);
+            n
         };
-        let n = from.len().min(out.len());
-        out[..n].copy_from_slice(&from[..n]);
         match &mut self.loan {
-            Loan::Lent(reader) if self.buffer.len() == self.taken => reader.taken(n),
-            _ => self.taken += n,
+            Loan::Lent(reader) if self.buffer.len() == self.taken => {
+                let n = copy(out, reader.content());
+                reader.taken(n);
+                n
+            }
+            _ => {
+                let n = copy(out, &self.buffer[self.taken..]);
+                self.taken += n;
+                n
+            }
         }
-        n
     }
 
     /// Counts bytes that have come, of a body of `length`: how many of them are the body's.

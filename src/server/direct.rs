@@ -89,7 +89,10 @@ impl Direct {
         input.shrink_to(LARGE); // after a large one
         let mut arriving: Option<Arriving> = None;
         let mut deadline = None;
-        while input.len() <= settings.body_buffer {
+        loop {
+            if input.len() > settings.body_buffer {
+                return Found::Other;
+            }
             input.reserve(READ_BUFFER);
             let start = input.len();
             match read_more(&self.wire, input) {
@@ -98,10 +101,8 @@ impl Direct {
                 Ok(_) => {}
                 Err(nix::Error::EINTR) => continue,
                 Err(nix::Error::EAGAIN) if start == 0 => return Found::Nothing,
+                Err(nix::Error::EAGAIN) if arriving.as_ref().is_some_and(|arriving| arriving.ended) => break,
                 Err(nix::Error::EAGAIN) => {
-                    if let Some(whole) = arriving.take_if(|arriving| arriving.ended) {
-                        return whole.request(&self.wire, names).map_or(Found::Other, Found::Request);
-                    }
                     let now = Instant::now();
                     let left = deadline.get_or_insert(now + BRIEFLY).saturating_duration_since(now);
                     if left.is_zero() || arriving.as_ref().is_some_and(|arriving| !arriving.is_worth_waiting(settings))
@@ -126,13 +127,11 @@ impl Direct {
                 }
             }
             // With a full buffer, there may be more that no further event tells of.
-            if input.len() < input.capacity()
-                && let Some(whole) = arriving.take_if(|arriving| arriving.ended)
-            {
-                return whole.request(&self.wire, names).map_or(Found::Other, Found::Request);
+            if input.len() < input.capacity() && arriving.as_ref().is_some_and(|arriving| arriving.ended) {
+                break;
             }
         }
-        Found::Other
+        arriving.and_then(|whole| whole.request(&self.wire, names)).map_or(Found::Other, Found::Request)
     }
 }
 

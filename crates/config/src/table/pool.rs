@@ -129,7 +129,8 @@ table! { Pool, Pool;
          beyond streams. 0: nothing is awaited.";
     ResponseBuffer = "response_buffer": Type::Size, "1M", own,
         "Bytes of a response that are taken off a PHP thread for a client that reads slowly, \
-         before the thread has to wait for it.";
+         before the thread has to wait for it. As many are asked for of the kernel, which has \
+         a limit of its own (net.core.wmem_max), for a Unix socket that has been full.";
     RequestParamsLimit = "request_params_limit": Type::Size, "1M", own,
         "Most bytes of parameters (headers and the like) of one request.";
     RequestBodyMinRate = "request_body_min_rate": Type::Rate, "1K", own,
