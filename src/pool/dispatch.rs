@@ -36,8 +36,9 @@ use crate::php;
 use crate::server::{Event, Lobby, Request, Visit};
 use crate::sync::{Mutex, MutexGuard};
 
-/// How long a request has run when it is none of the short ones, for which others wait.
-const SHORT: Duration = Duration::from_millis(10);
+/// How long a request has run when it is none of the short ones, for which others wait. Far more than those take that make each
+/// other wait for a processor: with more at work for these, they would all take longer.
+const SHORT: Duration = Duration::from_millis(20);
 
 /// Hands requests to the slots of a pool.
 pub struct Dispatcher {
