@@ -36,10 +36,12 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
             if dispatcher.anybody_watches() {
                 continue;
             }
+            let any_waits = lobby.any_events() || dispatcher.any_queued();
+            if any_waits {
+                dispatcher.relieve();
+            }
             if dispatcher.anybody_idle() {
-                if lobby.any_events() {
-                    dispatcher.relieve();
-                } else {
+                if !any_waits && !lobby.owes() {
                     wait_for_events(lobby).await;
                 }
                 continue;
@@ -47,7 +49,7 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
             if dispatcher.wait_space().await {
                 status::load(&pool); // the backlog is at its longest
             }
-            if !serve_waiting(dispatcher, lobby, &connections) {
+            if !serve_waiting(dispatcher, lobby, &connections) && !lobby.owes() {
                 wait_for_events(lobby).await;
             }
         }

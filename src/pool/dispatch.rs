@@ -31,14 +31,19 @@ pub use self::usher::Usher;
 use super::figures::OwnFigures;
 use super::sizing::Counts;
 use super::slot::Slot;
-use super::waits::Waits;
+use super::waits::{BOUNDS_MS, Waits};
 use crate::php;
 use crate::server::{Event, Lobby, Request, Visit};
 use crate::sync::{Mutex, MutexGuard};
 
-/// How long a request has run when it is none of the short ones, for which others wait. Far more than those take that make each
-/// other wait for a processor: with more at work for these, they would all take longer.
+/// How long a request has run when it is none of the short ones, for which others wait; where several threads share a
+/// processor, as often that, up to [`MOST_SHARE`]. Otherwise requests would count as long because of those that were called
+/// for the sake of long ones.
 const SHORT: Duration = Duration::from_millis(20);
+const MOST_SHARE: usize = 4;
+
+/// The shortest time for which a request in the lobby is said to have waited: the histogram knows none that are shorter.
+const WAIT: Duration = Duration::from_millis(BOUNDS_MS[0]);
 
 /// Hands requests to the slots of a pool.
 pub struct Dispatcher {
@@ -49,7 +54,7 @@ pub struct Dispatcher {
     figures: OwnFigures,
     lobby: Lobby,
     usher: Usher,
-    /// Requests that no queue has seen.
+    /// Requests that have not waited.
     unqueued: AtomicU64,
     /// The number of threads changes with the work.
     elastic: bool,
@@ -195,9 +200,14 @@ impl Dispatcher {
         state.threads -= usize::from(abandoned);
         if abandoned {
             state.retired.remove(&index);
+            state.awake(index); // where it has crashed while it was idle
         }
         self.tell_less_busy(&state);
-        drop(state);
+        let deserted = state.watching == 0;
+        self.call_next(state);
+        if deserted {
+            self.lobby.deserted.call();
+        }
         if abandoned && let Some(visit) = self.slots[index].take_visit() {
             self.lobby.hand(visit.into());
         }
@@ -296,13 +306,15 @@ impl Dispatcher {
         }
     }
 
-    /// Something has waited in the lobby for a while, and no thread there: others are called in the place of those who run
-    /// what takes long.
+    /// Requests have waited for a while, and no thread in the lobby: others are called in the place of those who run what takes
+    /// long.
     pub fn relieve(&self) {
-        let takes_long = |slot: &&Arc<Slot>| slot.row().at_work().is_some_and(|(_, took)| took >= SHORT);
-        let long = self.slots.iter().filter(takes_long).count();
+        let took: Vec<_> = self.slots.iter().filter_map(|slot| Some(slot.row().at_work()?.1)).collect();
         let mut state = self.lock();
-        state.relieve(long);
+        if state.watching == 0 {
+            let long = SHORT * took.len().div_ceil(state.enough).clamp(1, MOST_SHARE) as u32;
+            state.relieve(took.iter().filter(|&&took| took >= long).count());
+        }
         self.call_next(state);
     }
 
@@ -360,7 +372,9 @@ impl Dispatcher {
                 self.wake_next(state); // it may have been woken for something else
                 return None;
             }
-            if let Some(request) = self.next_queued(&mut state) {
+            if !state.is_crowded()
+                && let Some(request) = self.next_queued(&mut state)
+            {
                 self.wake_next(state);
                 return Some(request);
             }
@@ -376,13 +390,12 @@ impl Dispatcher {
             let benched = state.sit_down(slot.index());
             self.tell_less_busy(&state);
             self.call_next(state);
-            if benched {
+            let event = if benched {
                 self.lobby.bench().wait(php::IDLE_LONG, php::give_back_memory);
-                state = self.lock();
-                state.awake(slot.index());
-                continue;
-            }
-            let event = self.lobby.wait(php::IDLE_LONG, php::give_back_memory);
+                Event::Bell
+            } else {
+                self.lobby.wait(php::IDLE_LONG, php::give_back_memory)
+            };
             state = self.lock();
             state.awake(slot.index());
             if state.idle.is_empty() && self.elastic && !state.queue.is_empty() {
@@ -406,7 +419,11 @@ impl Dispatcher {
             } else if let Some((request, direct)) = self.lobby.receive(event, input) {
                 self.figures.count_request();
                 self.figures.note_active(active);
-                self.unqueued.fetch_add(1, Relaxed);
+                if direct.waited < WAIT {
+                    self.unqueued.fetch_add(1, Relaxed);
+                } else {
+                    self.lock().waits.add(direct.waited);
+                }
                 slot.set_visit(Visit { direct, request: request.clone() });
                 self.lobby.unwatched.call();
                 return Some(request);

@@ -99,7 +99,8 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let output = WorkerOutput::new(pool);
     output.scripts_begin().map_err(|e| format!("cannot detach the standard streams: {}", reason(&e)))?;
     let identity = Identity::of(pool)?;
-    // Out of reach in another root.
+    // Out of reach in another root, both. One thread more than processors: each waits for a moment now and then.
+    let enough = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
     let queue_limit = usize::try_from(pool.listen.backlog).ok().filter(|&n| n > 0).unwrap_or_else(somaxconn);
     confinement::enter(pool, &identity)?;
     environment::apply(pool, identity.user.as_ref()).map_err(|e| format!("cannot set the environment: {e}"))?;
@@ -109,8 +110,6 @@ pub fn run(start: PoolStart<'_>) -> Result<i32, String> {
     let most_slots = pool.max_children as usize + usize::from(pool.max_abandoned_threads);
     let slots = (0..most_slots).map(|index| Arc::new(Slot::new(index))).collect();
     let sizing = Sizing::new(pool.process_manager, pool.max_children as usize);
-    // One more: each waits for a moment now and then.
-    let enough = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
     let elastic = pool.process_manager != ProcessManager::Static;
     let settings = connection_settings(pool, &engine);
     let paths = path_settings(&engine);

@@ -187,7 +187,9 @@ impl Row {
 
     /// The slot has no thread for now.
     pub fn left(&self) {
-        self.lock().present = false;
+        let mut data = self.lock();
+        data.present = false;
+        (data.began, data.since, data.taken) = (None, None, None);
     }
 
     /// A request begins: the thread's own call. `fill` writes what is to be shown of it into the row's own buffers. Returns

@@ -43,10 +43,12 @@ pub fn publish(pool: Arc<PhpPool>) {
     let _ = POOL.set(pool);
 }
 
-/// Queue and slots, with the kernel's part of the queue. The second figure is the most that may queue.
+/// Queue and slots, with the part of the queue that the kernel has, and the lobby. The second figure is the most that may queue.
 pub fn load(pool: &PhpPool) -> (Load, usize) {
     let (waiting, limit) = pool.backlog.pending().map_or((0, 0), |pending| (pending.waiting, pending.limit));
-    let load = pool.dispatcher.load(waiting as usize);
+    // Whoever is in the lobby takes what has come.
+    let asking = if pool.dispatcher.anybody_watches() { 0 } else { pool.dispatcher.lobby().asking() };
+    let load = pool.dispatcher.load(waiting as usize + asking);
     (load, pool.dispatcher.queue_limit().saturating_add(limit as usize))
 }
 

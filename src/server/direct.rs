@@ -32,6 +32,8 @@ pub struct Direct {
     pub accepted: Instant,
     /// Something has been read.
     pub spoken: bool,
+    /// How long it has waited before something was; of a kept connection, nobody knows.
+    pub waited: Duration,
     /// Its place in the lobby, if it has one.
     pub(super) place: Option<u64>,
     _open: OpenConnection,
@@ -68,6 +70,7 @@ impl Direct {
             decoder: Decoder::new(settings.limits),
             accepted: Instant::now(),
             spoken: false,
+            waited: Duration::ZERO,
             place: None,
             _open: open,
         }
@@ -75,6 +78,7 @@ impl Direct {
 
     /// Reads what has come, into `input`. Waits for the rest of a request only [`BRIEFLY`].
     pub fn read(&mut self, input: &mut Vec<u8>, settings: &ConnectionSettings, names: &PageNames) -> Found {
+        self.waited = if self.spoken { Duration::ZERO } else { self.accepted.elapsed() };
         let before = self.decoder.clone();
         let found = self.read_request(input, settings, names);
         if matches!(found, Found::Other) {

@@ -22,6 +22,10 @@ pub enum Gate {
 /// So many threads may be at work for each one whose request takes long.
 const BESIDE_LONG: usize = 3;
 
+/// Of the threads that are too many, this part is let go at once. The usher, who brings them, has a little of the processors
+/// even if they are busy.
+const DECAY: usize = 8;
+
 /// What the dispatcher's lock guards.
 #[derive(Default)]
 pub struct State {
@@ -61,12 +65,22 @@ impl State {
         self.idle.len() + self.booting.saturating_sub(self.queue.len())
     }
 
+    /// Whether there are enough others at work or in the lobby for a thread that has no request any more: it takes none from the
+    /// queue either, of which there is no end while more clients come than there are threads.
+    pub fn is_crowded(&self) -> bool {
+        self.gate == Gate::Open && !self.stopping && self.others() >= self.enough.max(self.most)
+    }
+
+    /// Threads at work or in the lobby beside one that is busy.
+    fn others(&self) -> usize {
+        self.busy().saturating_sub(1) + self.watching
+    }
+
     /// A thread that was busy is idle. True: it is benched, since there are enough others.
     pub fn sit_down(&mut self, index: usize) -> bool {
-        let others = self.busy().saturating_sub(1) + self.watching;
-        let benched = self.watching >= self.enough || others >= self.enough.max(self.most);
+        let benched = self.watching >= self.enough || self.others() >= self.enough.max(self.most);
         if benched {
-            self.most = self.most.min(others);
+            self.most = self.most.min(self.others());
         } else {
             self.watching += 1;
         }
@@ -98,15 +112,14 @@ impl State {
         self.watching == 0 && self.benched() > 0
     }
 
-    /// Something waits in the lobby, so many `long` requests run, and processors are busy with them or others: no more threads
-    /// than are enough are to be at work beside these, by and by. There are more for each long request, since there are
-    /// shorter ones that share the processors with it.
+    /// Something has waited for a while, nobody is in the lobby, and so many `long` requests run: no more threads than are enough
+    /// are to be at work beside these, by and by. There are more for each long request, since there are shorter ones that
+    /// share the processors with it.
     pub fn relieve(&mut self, long: usize) {
-        if self.is_deserted() {
-            let most = self.enough + BESIDE_LONG * long;
-            self.most = most.max(self.most.saturating_sub(1));
-            self.called = self.most.saturating_sub(self.busy()).min(self.benched());
-        }
+        let most = self.enough + BESIDE_LONG * long;
+        let surplus = self.most.saturating_sub(most);
+        self.most = most + surplus - surplus.div_ceil(DECAY);
+        self.called = self.most.saturating_sub(self.busy()).min(self.benched());
     }
 
     /// Whether a thread in the lobby has something to do, or who comes there next.

@@ -1,4 +1,4 @@
-//! Calls a benched thread when nobody is in the lobby although a processor is idle.
+//! Calls a benched thread when nobody is in the lobby and a processor is idle.
 
 #[cfg(ftm_loom)]
 pub use model::Usher;
@@ -21,9 +21,10 @@ mod real {
     /// It takes next to nothing of that.
     const STACK: usize = 64 * 1024;
 
-    /// A thread of the lowest priority (SCHED_IDLE): that it runs shows that a processor is idle, so that those who are at
-    /// work wait for something else. It takes no lock, since it would keep that for as long as the processors are busy, and no
-    /// memory, for the same reason.
+    /// A thread of the lowest priority (SCHED_IDLE): it runs when a processor is idle, so that those who are at work wait for
+    /// something else. While all are busy it still runs some hundred times a second, which is good for those who wait where
+    /// other programs keep the processors busy; [`Dispatcher::relieve`] takes back what is too much. It takes no lock, since it
+    /// might keep that for long, and no memory, for the same reason.
     #[derive(Default)]
     pub struct Usher {
         wanted: AtomicBool,

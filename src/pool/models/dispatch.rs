@@ -38,7 +38,10 @@ fn threads_that_are_too_many_take_no_request_with_them() {
             let (request, client) = request();
             let submitter = thread::spawn({
                 let pool = pool.clone();
-                move || pool.submit(request)
+                move || {
+                    pool.submit(request);
+                    pool.relieve();
+                }
             });
             pool.retire(1);
             submitter.join().expect("the submitter");

@@ -157,8 +157,13 @@ impl Lobby {
 
     /// Whether there is something to do.
     pub fn any_events(&self) -> bool {
-        let mut sight = [PollFd::new(self.sight(), PollFlags::POLLIN)];
-        poll(&mut sight, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        readable([self.sight()]) > 0
+    }
+
+    /// On how many connections here a client has sent something.
+    pub fn asking(&self) -> usize {
+        let wires: Vec<_> = self.places().waiting().map(|direct| direct.wire.clone()).collect();
+        readable(wires.iter().map(|wire| wire.as_fd()))
     }
 
     /// Readable while there is something to do.
@@ -360,6 +365,12 @@ impl Lobby {
         drop(places);
         waiting.into_iter().for_each(|direct| self.hand(direct.into()));
     }
+}
+
+/// How many of these can be read.
+fn readable<'a>(fds: impl IntoIterator<Item = BorrowedFd<'a>>) -> usize {
+    let mut fds: Vec<_> = fds.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    poll(&mut fds, PollTimeout::ZERO).map_or(0, |ready| usize::try_from(ready).unwrap_or(0))
 }
 
 /// Waits for one event, and calls `idle` when there was none for `patience`. `None`: a signal came.

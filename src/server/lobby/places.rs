@@ -87,13 +87,17 @@ impl Places {
         self.free.push((number & u64::from(u32::MAX)) as u32);
     }
 
+    /// Those who wait.
+    pub fn waiting(&self) -> impl Iterator<Item = &Direct> {
+        self.places.iter().filter_map(|place| match &place.state {
+            State::Waits(direct) => Some(direct),
+            _ => None,
+        })
+    }
+
     /// Closes the lobby: the numbers of all who wait.
     pub fn close(&mut self) -> Vec<u64> {
         self.closed = true;
-        let waiting = self.places.iter().filter_map(|place| match &place.state {
-            State::Waits(direct) => direct.place,
-            _ => None,
-        });
-        waiting.collect()
+        self.waiting().filter_map(|direct| direct.place).collect()
     }
 }
