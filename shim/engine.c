@@ -117,6 +117,7 @@ const char *ftm_engine_start(const ftm_engine_config *config)
 	ftm_environment_startup();
 	ftm_inherited_startup();
 	ftm_copies_startup();
+	ftm_pcre_startup();
 	ftm_programs_startup();
 	ftm_record_locks_startup();
 	ftm_tables_startup();

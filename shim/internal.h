@@ -125,6 +125,9 @@ void ftm_record_locks_close(int fd);
 /* Programs that a PHP thread starts inherit what they are meant to. */
 void ftm_inherited_startup(void);
 
+/* Has PCRE find out what it does only once. */
+void ftm_pcre_startup(void);
+
 /* Programs that the calling thread has started: reaped after a request, where nobody waits for them any more. */
 void ftm_programs_startup(void);
 void ftm_program_started(void);
