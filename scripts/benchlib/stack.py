@@ -55,9 +55,15 @@ class Stack:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def start_php(self):
-        settings = {"listen": self.socket, "listen.backlog": 4096, **self.pool}
+        # Of its own: a server that has served more before would have more files of sessions to look through.
+        sessions = self.run / "sessions"
+        sessions.mkdir()
+        settings = {
+            "listen": self.socket, "listen.backlog": 4096, "php_admin_value[session.save_path]": sessions, **self.pool
+        }
         if os.geteuid() == 0:
             settings |= {"user": processes.user(), "listen.owner": processes.user()}
+            shutil.chown(sessions, processes.user())
         conf = self.run / "fpm.conf"
         conf.write_text(
             f"[global]\nerror_log = {self.error_log}\nlog_level = notice\n{self.server}[bench]\n"

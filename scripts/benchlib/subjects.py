@@ -51,7 +51,7 @@ def prepare(run, binaries):
         ini = home / "php.ini"
         ini.write_text(
             (ROOT / "conf/php.ini").read_text()
-            + f"\n[PHP]\nsys_temp_dir = {temp}\nupload_tmp_dir = {temp}\n[Session]\nsession.save_path = {temp}\n"
+            + f"\n[PHP]\nsys_temp_dir = {temp}\nupload_tmp_dir = {temp}\n"
         )
         subjects[name] = Subject(name, binary, ini, home / "conf.d")
     wanted = {module.lower() for module in next(iter(subjects.values())).modules()}
