@@ -97,7 +97,7 @@ impl Normal {
         Self { patterns: PATTERNS.iter().map(compile).collect(), rooms: Vec::new(), addresses: Vec::new() }
     }
 
-    /// Calls a directory by a fixed word.
+    /// Calls a directory by a fixed word, as it is and as JSON has it.
     pub fn room(mut self, path: PathBuf, word: &'static str) -> Self {
         self.rooms.push((path, word));
         self
@@ -113,7 +113,10 @@ impl Normal {
     pub fn text(&self, text: &str) -> String {
         let addresses: Vec<_> = self.addresses.iter().map(|(address, word)| (address, *word)).collect();
         let text = without_addresses(text, &addresses);
-        let text = self.rooms.iter().fold(text, |t, (path, word)| t.replace(&path.display().to_string(), word));
+        let text = self.rooms.iter().fold(text, |t, (path, word)| {
+            let path = path.display().to_string();
+            t.replace(&path, word).replace(&path.replace('/', "\\/"), word)
+        });
         short(&text).split_inclusive('\n').map(|line| self.line(line)).collect()
     }
 

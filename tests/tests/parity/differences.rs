@@ -174,7 +174,7 @@ pub const DIFFERENCES: &[Difference] = &[
     differs("pages", "slots ?full&json", OWN_ROW, "\"GET\"", "\"O<\\\"DD\""),
     differs("pages", "slots ?full&json", OWN_ROW, "\\/status?full&json", ODD_IN_JSON),
     differs("pages", "slots ?full&json", OWN_ROW, "\"user\":\"-\"", "\"user\":\"u<&>\""),
-    differs("pages", "slots ?full&json", OWN_ROW, "\"script\":\"-\"", "\"script\":\"SITE/www/hello.php\""),
+    differs("pages", "slots ?full&json", OWN_ROW, "\"script\":\"-\"", "\"script\":\"SITE\\/www\\/hello.php\""),
     differs("pages", "slots ?full&xml", OWN_ROW, "<state>Running<", "<state>Idle<"),
     differs("pages", "slots ?full&xml", OWN_ROW, ">GET<", ">O&lt;&quot;DD<"),
     differs("pages", "slots ?full&xml", OWN_ROW, "/status?full&amp;xml", ODD_IN_MARKUP),
