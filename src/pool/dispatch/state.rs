@@ -68,7 +68,7 @@ impl State {
     /// Whether there are enough others at work or in the lobby for a thread that has no request any more: it takes none from the
     /// queue either, of which there is no end while more clients come than there are threads.
     pub fn is_crowded(&self) -> bool {
-        self.gate == Gate::Open && !self.stopping && self.others() >= self.enough.max(self.most)
+        self.gate == Gate::Open && !self.stopping && self.has_enough_others()
     }
 
     /// Threads at work or in the lobby beside one that is busy.
@@ -76,9 +76,13 @@ impl State {
         self.busy().saturating_sub(1) + self.watching
     }
 
+    fn has_enough_others(&self) -> bool {
+        self.others() >= self.enough.max(self.most)
+    }
+
     /// A thread that was busy is idle. True: it is benched, since there are enough others.
     pub fn sit_down(&mut self, index: usize) -> bool {
-        let benched = self.watching >= self.enough || self.others() >= self.enough.max(self.most);
+        let benched = self.watching >= self.enough || self.has_enough_others();
         if benched {
             self.most = self.most.min(self.others());
         } else {
