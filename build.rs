@@ -147,7 +147,7 @@ fn export_interposed() {
     }
 }
 
-/// Functions of which PHP calls those of shim/tables.c, shim/floats.c, shim/timer.c and shim/upload.c instead.
+/// Functions of which PHP calls those of shim/tables.c, shim/floats.c, shim/timer.c, shim/upload.c and shim/file_names.c instead.
 const WRAPPED: &[&str] = &[
     "free",
     "zend_hash_copy",
@@ -159,6 +159,20 @@ const WRAPPED: &[&str] = &[
     "zend_max_execution_timer_shutdown",
     "write",
     "close",
+    "virtual_access",
+    "virtual_stat",
+    "virtual_lstat",
+    "virtual_open",
+    "virtual_fopen",
+    "virtual_opendir",
+    "virtual_creat",
+    "virtual_unlink",
+    "virtual_rename",
+    "virtual_mkdir",
+    "virtual_rmdir",
+    "virtual_chmod",
+    "virtual_chown",
+    "virtual_utime",
 ];
 
 fn link(php: &Php, library: &Library) {

@@ -11,6 +11,7 @@
 
 static TSRM_TLS char *home; /* where the thread is between requests; NULL: the directory is that of all threads */
 static TSRM_TLS bool away;  /* it is elsewhere */
+static TSRM_TLS bool lost;  /* it could not go where PHP believes it to be */
 
 zif_handler ftm_php_chdir;
 
@@ -29,7 +30,7 @@ static void go(const char *path)
 {
 	if (home && path) {
 		/* PHP's own chdir() has told what is wrong, if anything is. */
-		php_ignore_value(chdir(path));
+		lost = chdir(path) != 0;
 		away = path != home;
 	}
 }
@@ -39,6 +40,11 @@ void ftm_directory_back(void)
 	if (away) {
 		go(home);
 	}
+}
+
+bool ftm_directory_is_real(void)
+{
+	return home && !lost;
 }
 
 static void follow(void)

@@ -169,6 +169,8 @@ void ftm_upload_forget(void);
 /* The current directory of a PHP thread that shares it with no other: remembered, and gone back to after each script. */
 void ftm_directory_own(void);
 void ftm_directory_back(void);
+/* The system has the thread where PHP has it. */
+bool ftm_directory_is_real(void);
 void ftm_directory_end(void);
 /* Around a script, which runs in its own directory. PHP itself would ask the system twice whether that is one. */
 cwd_state ftm_directory_of_script(const char *script);

@@ -168,6 +168,27 @@ fn a_session_handler_of_a_request_is_looked_up_when_a_session_starts() {
 }
 
 #[test]
+fn an_open_basedir_cannot_be_left_by_links_nor_by_a_directory_that_moves() {
+    let site = Site::new();
+    let base = site.writable("base");
+    std::fs::write(site.dir().join("secret"), "secret").expect("a file beside it");
+    // Where the script believes "../../secret" to be is allowed; where it would be is not.
+    site.file(
+        "leave.php",
+        "<?php error_reporting(0); chdir($_GET['base']); symlink('.', 'here'); mkdir('a/b/c', 0777, true);
+        chdir('a/b/c'); rename('../../../a/b/c', '../../../c');
+        $ways = [$_GET['base'] . '/here/../secret', '../../secret'];
+        echo json_encode([array_map('file_exists', $ways), array_map('filesize', $ways), array_map('unlink', $ways)]);",
+    );
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(1)));
+    let base = base.display().to_string();
+    let call = Call::get(&site, &format!("/leave.php?base={base}"))
+        .param("PHP_ADMIN_VALUE", format!("open_basedir={base}:{}", site.docroot().display()));
+    assert_eq!(server.call(&call).text(), "[[false,false],[false,false],[false,false]]");
+    assert!(site.dir().join("secret").exists());
+}
+
+#[test]
 fn an_open_basedir_of_one_request_leaves_the_next_its_realpath_cache() {
     only_php_ftm!("php-fpm's worker goes without it from then on");
     let site = Site::new();

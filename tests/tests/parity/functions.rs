@@ -63,6 +63,36 @@ const SCRIPTS: &[(&str, &str)] = &[
         "print_r(array_map('basename', get_included_files())); var_dump(basename(__FILE__), basename(__DIR__), basename($_SERVER['SCRIPT_FILENAME']));",
     ),
     ("tick and gc", "var_dump(gc_enabled(), gc_collect_cycles(), memory_get_usage(true) > 0);"),
+    (
+        "file names",
+        "$root = sys_get_temp_dir() . '/names-' . getmypid();
+        $tell = function ($name) use ($root) {
+            clearstatcache();
+            echo str_replace($root, 'ROOT', $name), ': ';
+            foreach (['file_exists', 'is_file', 'is_dir', 'is_link', 'is_readable', 'filesize', 'fileperms', 'realpath',
+                'file_get_contents', 'scandir', 'readlink'] as $function) {
+                try { $found = @$function($name); } catch (ValueError $e) { $found = 'refused'; }
+                echo str_replace($root, 'ROOT', json_encode($found, JSON_UNESCAPED_SLASHES)), ' ';
+            }
+            echo \"\\n\";
+        };
+        mkdir($root . '/a/b', 0755, true); mkdir(\"$root/c/d\", 0711, true);
+        file_put_contents($root . '/file', 'root'); file_put_contents(\"$root/a/file\", 'of a');
+        symlink('../c/d', $root . '/a/link'); symlink('none', $root . '/dead'); file_put_contents(\"$root/c/file\", 'of c');
+        foreach (['', '/', '/.', '/file', '/file/', '/file/.', '/file/../file', '//a//file', '/a/link', '/a/link/', '/a/link/../file',
+            '/a/./b/../file', '/none', '/none/../file', '/dead', '/dead/', '/' . str_repeat('x', 255), '/' . str_repeat('x', 256),
+            str_repeat('/a/..', 900) . '/file', str_repeat('/.', 3000) . '/file'] as $name) $tell($root . $name);
+        var_dump(rename($root . '/a/link/../file', $root . '/a/link/moved'), touch(\"$root/a/link/../new\", 86400),
+            filemtime(\"$root/c/new\"), chmod(\"$root/a/link/../new\", 0600), decoct(fileperms(\"$root/c/new\")),
+            unlink(\"$root/a/link/../new\"), mkdir($root . '/a/link/../made'), @rmdir(\"$root/a/made\"), rmdir(\"$root/a/link/../made\"),
+            copy(\"$root/a/link/moved\", $root . '/a/copy'), fopen(\"$root/a/link/../opened\", 'x') !== false,
+            file_exists(\"$root/c/opened\"), @unlink(\"$root/none\"), error_get_last()['message'] === \"unlink($root/none): No such file or directory\");
+        print_r(scandir(\"$root/c\")); print_r(scandir(\"$root/a/link\"));
+        chdir($root . '/a');
+        foreach (['file', './copy', 'copy/.', '../file', 'b/../copy', 'link', 'link/moved', 'link/../file', 'none', ''] as $name) $tell($name);
+        var_dump(rename('copy', \"$root/copied\"), rename($root . '/copied', 'copy'), mkdir('m'), rmdir('m'), touch('t'), unlink('t'));
+        register_shutdown_function(fn() => print(json_encode([file_exists('copy'), file_exists('../file'), is_file(\"$root/a/copy\")])));",
+    ),
     ("process title", "var_dump(function_exists('cli_get_process_title'));"),
     ("include of a url", "var_dump(@include 'http://127.0.0.1:1/');"),
     ("highlighted", "highlight_string('<?php echo 1;');"),
