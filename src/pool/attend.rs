@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 
-use super::dispatch::Dispatcher;
+use super::dispatch::{Burden, Dispatcher};
 use super::status;
 use crate::observe::log;
 use crate::php::PhpPool;
@@ -22,6 +22,7 @@ const LONG: Duration = Duration::from_millis(20);
 /// Accepts, reads and queues while no PHP thread is idle.
 pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
     let (dispatcher, lobby) = (&pool.dispatcher, pool.dispatcher.lobby());
+    let mut burden = Burden::default();
     lobby.deserted.call(); // there may be no thread before somebody comes
     loop {
         lobby.deserted.called().await;
@@ -38,7 +39,7 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
             }
             let any_waits = lobby.any_events() || dispatcher.any_queued();
             if any_waits {
-                dispatcher.relieve();
+                dispatcher.relieve(&mut burden);
             }
             if dispatcher.anybody_idle() {
                 if !any_waits && !lobby.owes() {

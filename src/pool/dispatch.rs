@@ -23,9 +23,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+mod burden;
 mod state;
 mod usher;
 
+pub use self::burden::Burden;
 use self::state::{Gate, Queued, State};
 pub use self::usher::Usher;
 use super::figures::OwnFigures;
@@ -35,12 +37,6 @@ use super::waits::{BOUNDS_MS, Waits};
 use crate::php;
 use crate::server::{Event, Lobby, Request, Visit};
 use crate::sync::{Mutex, MutexGuard};
-
-/// How long a request has run when it is none of the short ones, for which others wait; where several threads share a
-/// processor, as often that, up to [`MOST_SHARE`]. Otherwise requests would count as long because of those that were called
-/// for the sake of long ones.
-const SHORT: Duration = Duration::from_millis(20);
-const MOST_SHARE: usize = 4;
 
 /// The shortest time for which a request in the lobby is said to have waited: the histogram knows none that are shorter.
 const WAIT: Duration = Duration::from_millis(BOUNDS_MS[0]);
@@ -307,13 +303,13 @@ impl Dispatcher {
     }
 
     /// Requests have waited for a while, and no thread in the lobby: others are called in the place of those who run what takes
-    /// long.
-    pub fn relieve(&self) {
-        let took: Vec<_> = self.slots.iter().filter_map(|slot| Some(slot.row().at_work()?.1)).collect();
+    /// long, of which there are as many as `burden` says.
+    pub fn relieve(&self, burden: &mut Burden) {
+        burden.look(&self.slots);
         let mut state = self.lock();
         if state.watching == 0 {
-            let long = SHORT * took.len().div_ceil(state.enough).clamp(1, MOST_SHARE) as u32;
-            state.relieve(took.iter().filter(|&&took| took >= long).count());
+            let (waiting, computing) = burden.weigh(state.busy(), state.enough);
+            state.relieve(waiting, computing);
         }
         self.call_next(state);
     }

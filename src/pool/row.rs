@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::time::{ClockId, clock_gettime};
 
 /// The lengths at which PHP-FPM cuts what its scoreboard shows, in bytes.
 const SHOWN_METHOD: usize = 15;
@@ -55,6 +56,15 @@ impl Cpu {
             Duration::from_micros(u64::try_from(micros).unwrap_or(0))
         };
         Cpu { user: duration(usage.user_time()), system: duration(usage.system_time()) }
+    }
+
+    /// All that another thread of the process has used, by its Linux id; `None`: there is no such thread.
+    fn of(thread: i64) -> Option<Duration> {
+        // As the kernel numbers the processor clocks of threads (include/linux/posix-timers.h): pthread_getcpuclockid() needs a
+        // thread that is sure to live.
+        const OF_A_THREAD: i64 = 0b110;
+        let clock = ClockId::from_raw(libc::clockid_t::try_from(!thread << 3 | OF_A_THREAD).ok()?);
+        clock_gettime(clock).ok().map(Duration::from)
     }
 
     /// Both.
@@ -157,9 +167,7 @@ impl View {
 struct Data {
     view: View,
     began: Option<Instant>,
-    /// When the thread took the request that it still works on.
-    since: Option<Instant>,
-    /// When the thread took the request, and what it had used by then.
+    /// When the thread took the request that it still works on, and what it had used by then.
     taken: Option<(Instant, Cpu)>,
     present: bool,
 }
@@ -189,7 +197,7 @@ impl Row {
     pub fn left(&self) {
         let mut data = self.lock();
         data.present = false;
-        (data.began, data.since, data.taken) = (None, None, None);
+        (data.began, data.taken) = (None, None);
     }
 
     /// A request begins: the thread's own call. `fill` writes what is to be shown of it into the row's own buffers. Returns
@@ -200,9 +208,7 @@ impl Row {
         data.view.state = State::Running;
         data.view.requests += 1;
         data.began = Some(began);
-        let now = Instant::now();
-        data.since = Some(now);
-        data.taken = Some((now, used));
+        data.taken = Some((Instant::now(), used));
         fill(&mut data.view.shown);
         used
     }
@@ -218,9 +224,9 @@ impl Row {
     pub fn script_ended(&self, memory: u64) {
         let used = Cpu::of_this_thread();
         let mut data = self.lock();
-        data.view.state = State::Finishing;
+        let running = std::mem::replace(&mut data.view.state, State::Finishing) == State::Running;
         data.view.duration = data.began.map(|began| began.elapsed()).unwrap_or_default();
-        if let Some((taken, before)) = data.taken.take() {
+        if let Some((taken, before)) = data.taken.filter(|_| running) {
             data.view.ran = taken.elapsed();
             data.view.cpu = used.since(before);
         }
@@ -234,14 +240,27 @@ impl Row {
         if data.view.state == State::Running {
             data.view.duration = data.began.map(|began| began.elapsed()).unwrap_or_default();
         }
-        (data.began, data.since) = (None, None);
+        (data.began, data.taken) = (None, None);
         data.view.state = State::Idle;
     }
 
     /// What the thread does with its request, and for how long it has had it; `None`: it has none.
     pub fn at_work(&self) -> Option<(State, Duration)> {
         let data = self.lock();
-        Some((data.view.state, data.since?.elapsed()))
+        Some((data.view.state, data.taken?.0.elapsed()))
+    }
+
+    /// For how long the thread has had its request, and how much processor time it has used meanwhile; `None`: it has none, or
+    /// has had it for less than `least`.
+    pub fn effort(&self, least: Duration) -> Option<(Duration, Duration)> {
+        let (thread, (taken, before)) = {
+            let data = self.lock();
+            (data.view.thread_id, data.taken?)
+        };
+        let took = taken.elapsed();
+        // Not under the lock: the system is asked.
+        let used = (took >= least).then(|| Cpu::of(thread))??;
+        Some((took, used.saturating_sub(before.total())))
     }
 
     /// Whether the slot has a thread, and this is its id.

@@ -19,7 +19,7 @@ pub enum Gate {
     ForOne,
 }
 
-/// So many threads may be at work for each one whose request takes long.
+/// So many threads may be at work for each one whose request computes for long.
 const BESIDE_LONG: usize = 3;
 
 /// Of the threads that are too many, this part is let go at once. The usher, who brings them, has a little of the processors
@@ -116,11 +116,11 @@ impl State {
         self.watching == 0 && self.benched() > 0
     }
 
-    /// Something has waited for a while, nobody is in the lobby, and so many `long` requests run: no more threads than are enough
-    /// are to be at work beside these, by and by. There are more for each long request, since there are shorter ones that
-    /// share the processors with it.
-    pub fn relieve(&mut self, long: usize) {
-        let most = self.enough + BESIDE_LONG * long;
+    /// Something has waited for a while, and nobody is in the lobby, while `waiting` of the requests that take long wait for
+    /// something, and `computing` do not: no more threads than are enough are to be at work beside these, by and by. There are
+    /// more for each one that computes, since there are shorter ones that share the processors with it.
+    pub fn relieve(&mut self, waiting: usize, computing: usize) {
+        let most = self.enough + waiting + BESIDE_LONG * computing;
         let surplus = self.most.saturating_sub(most);
         self.most = most + surplus - surplus.div_ceil(DECAY);
         self.called = self.most.saturating_sub(self.busy()).min(self.benched());

@@ -40,7 +40,7 @@ fn threads_that_are_too_many_take_no_request_with_them() {
                 let pool = pool.clone();
                 move || {
                     pool.submit(request);
-                    pool.relieve();
+                    pool.relieve(&mut Burden::default());
                 }
             });
             pool.retire(1);

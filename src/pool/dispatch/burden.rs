@@ -1,0 +1,43 @@
+//! Which requests take long, and whether they compute or wait meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::slot::Slot;
+
+/// How long a request has run when it is none of the short ones, for which others wait, and after how long that is looked at
+/// again. Where several threads share a processor, one that computes has run as often that, up to [`MOST_SHARE`]: otherwise
+/// requests would count as long because of those that were called for the sake of long ones.
+const SHORT: Duration = Duration::from_millis(20);
+const MOST_SHARE: usize = 4;
+
+/// A request waits, for its client, a program or a server, if it has used no more of its time than this part of what a thread
+/// gets that shares the processors with the others.
+const SLIGHT: u32 = 4;
+
+/// Requests that take long, as they were at the last look.
+#[derive(Debug, Default)]
+pub struct Burden {
+    looked: Option<Instant>,
+    busy: Vec<(Duration, Duration)>,
+}
+
+impl Burden {
+    /// Looks at the slots, unless it has just done so.
+    pub fn look(&mut self, slots: &[Arc<Slot>]) {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= SHORT) {
+            self.busy.clear();
+            self.busy.extend(slots.iter().filter_map(|slot| slot.row().effort(SHORT)));
+            self.looked = Some(Instant::now());
+        }
+    }
+
+    /// How many wait, and how many compute, where `busy` threads are at work and `enough` would keep the processors busy.
+    pub fn weigh(&self, busy: usize, enough: usize) -> (usize, usize) {
+        let share = busy.div_ceil(enough).clamp(1, MOST_SHARE) as u32;
+        let waits = |&(took, used): &(Duration, Duration)| used * SLIGHT * share < took;
+        let waiting = self.busy.iter().filter(|effort| waits(effort)).count();
+        let computing = self.busy.iter().filter(|effort| !waits(effort) && effort.0 >= SHORT * share).count();
+        (waiting, computing)
+    }
+}
