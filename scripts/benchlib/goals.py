@@ -1,5 +1,6 @@
 """What php-ftm is meant to reach, and whether it did."""
 
+import statistics
 from dataclasses import dataclass
 
 from . import beside, burst, grid, reload, samples, waiting
@@ -28,17 +29,16 @@ class Goal:
     def met_by(self, value):
         return value >= self.limit if self.at_least else value <= self.limit
 
+    def rounds(self, found, cell):
+        """Its value in each round."""
+        if self.against:
+            return found.ratios(cell, FTM, self.against, self.figure)
+        return list(found.values(cell, FTM, self.figure).values())
+
     def measured(self, found):
-        """Cell and value of each cell, the worst first."""
-        values = []
-        for cell in found.cells():
-            if self.takes(cell):
-                if self.against:
-                    value = found.ratio(cell, FTM, self.against, self.figure)
-                else:
-                    value = found.median(cell, FTM, self.figure)
-                if value is not None:
-                    values.append((cell, value))
+        """Cell and median of each cell, the worst first."""
+        rounds = {cell: self.rounds(found, cell) for cell in found.cells() if self.takes(cell)}
+        values = [(cell, statistics.median(values)) for cell, values in rounds.items() if values]
         return sorted(values, key=lambda pair: pair[1], reverse=not self.at_least)
 
 

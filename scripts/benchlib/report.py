@@ -71,8 +71,10 @@ def goals_table(found, machine):
             met += f" ({sum(goal.met_by(v) for _, v in measured)} of {len(measured)})"
         if noisy(found, machine, worst):
             met += ", noisy"
-        best = measured[-1][1]
-        told = number(value) if len(measured) == 1 else f"{number(value)} ({worst.mode} {worst.concurrency}), best {number(best)}"
+        rounds = goal.rounds(found, worst)
+        told = f"{number(value)}, in its rounds {number(min(rounds))} to {number(max(rounds))}"
+        if len(measured) > 1:
+            told = f"{worst.mode} {worst.concurrency}: {told}; best cell {number(measured[-1][1])}"
         rows.append([str(goal), told, met])
     return table(["goal", "measured (the worst cell)", "met"], rows) if rows else ""
 

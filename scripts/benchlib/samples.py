@@ -71,10 +71,14 @@ class Samples:
         values = self.values(cell, server, figure).values()
         return statistics.median(values) if values else None
 
+    def ratios(self, cell, server, against, figure):
+        """Of the rounds in which both were measured."""
+        mine, theirs = self.values(cell, server, figure), self.values(cell, against, figure)
+        return [mine[n] / theirs[n] for n in mine if theirs.get(n)]
+
     def ratio(self, cell, server, against, figure):
         """Median of the rounds' ratios; None where one of the two was not measured."""
-        mine, theirs = self.values(cell, server, figure), self.values(cell, against, figure)
-        ratios = [mine[n] / theirs[n] for n in mine if theirs.get(n)]
+        ratios = self.ratios(cell, server, against, figure)
         return statistics.median(ratios) if ratios else None
 
     def spread(self, cell, server, figure):
