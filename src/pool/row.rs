@@ -250,8 +250,8 @@ impl Row {
         Some((data.view.state, data.taken?.0.elapsed()))
     }
 
-    /// For how long the thread has had its request, and how much processor time it has used meanwhile; `None`: it has none, or
-    /// has had it for less than `least`.
+    /// For how long the thread has had its request, and how much processor time it has used meanwhile, none as far as the system
+    /// does not tell; `None`: it has no request, or has had it for less than `least`.
     pub fn effort(&self, least: Duration) -> Option<(Duration, Duration)> {
         let (thread, (taken, before)) = {
             let data = self.lock();
@@ -259,8 +259,7 @@ impl Row {
         };
         let took = taken.elapsed();
         // Not under the lock: the system is asked.
-        let used = (took >= least).then(|| Cpu::of(thread))??;
-        Some((took, used.saturating_sub(before.total())))
+        (took >= least).then(|| (took, Cpu::of(thread).unwrap_or_default().saturating_sub(before.total())))
     }
 
     /// Whether the slot has a thread, and this is its id.

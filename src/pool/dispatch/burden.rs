@@ -34,10 +34,11 @@ impl Burden {
 
     /// How many wait, and how many compute, where `busy` threads are at work and `enough` would keep the processors busy.
     pub fn weigh(&self, busy: usize, enough: usize) -> (usize, usize) {
-        let share = busy.div_ceil(enough).clamp(1, MOST_SHARE) as u32;
-        let waits = |&(took, used): &(Duration, Duration)| used * SLIGHT * share < took;
+        let share = busy.div_ceil(enough).max(1);
+        let long = SHORT * share.min(MOST_SHARE) as u32;
+        let waits = |&(took, used): &(Duration, Duration)| used * SLIGHT * (share as u32) < took;
         let waiting = self.busy.iter().filter(|effort| waits(effort)).count();
-        let computing = self.busy.iter().filter(|effort| !waits(effort) && effort.0 >= SHORT * share).count();
+        let computing = self.busy.iter().filter(|effort| !waits(effort) && effort.0 >= long).count();
         (waiting, computing)
     }
 }

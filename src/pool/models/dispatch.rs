@@ -3,6 +3,7 @@
 use loom::thread;
 
 use super::{check, php_thread, pool, pool_for, request};
+use crate::pool::dispatch::Burden;
 
 /// So many of two threads are enough: the other one is benched, or none.
 const BENCHED: [usize; 2] = [1, 2];
