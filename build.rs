@@ -173,6 +173,7 @@ const WRAPPED: &[&str] = &[
     "virtual_chmod",
     "virtual_chown",
     "virtual_utime",
+    "virtual_getcwd",
 ];
 
 fn link(php: &Php, library: &Library) {

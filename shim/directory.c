@@ -6,7 +6,9 @@
 # define _GNU_SOURCE
 #endif
 #include "internal.h"
+#include "ext/standard/php_filestat.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 static TSRM_TLS char *home; /* where the thread is between requests; NULL: the directory is that of all threads */
@@ -29,10 +31,29 @@ void ftm_directory_end(void)
 static void go(const char *path)
 {
 	if (home && path) {
-		/* PHP's own chdir() has told what is wrong, if anything is. */
 		lost = chdir(path) != 0;
 		away = path != home;
 	}
+}
+
+bool ftm_directory_is_real(void)
+{
+	return home && !lost;
+}
+
+/* PHP is in this directory from now on, by the name that the system has for it where that is there already. PHP itself may have
+ * known for minutes where links lead to. */
+static void arrive(const char *path)
+{
+	char name[MAXPATHLEN];
+
+	if (!ftm_directory_is_real() || !getcwd(name, sizeof name)) {
+		(void) virtual_file_ex(&CWDG(cwd), path, NULL, CWD_REALPATH);
+		return;
+	}
+	efree(CWDG(cwd).cwd);
+	CWDG(cwd).cwd_length = strlen(name);
+	CWDG(cwd).cwd = estrndup(name, CWDG(cwd).cwd_length);
 }
 
 void ftm_directory_back(void)
@@ -40,11 +61,6 @@ void ftm_directory_back(void)
 	if (away) {
 		go(home);
 	}
-}
-
-bool ftm_directory_is_real(void)
-{
-	return home && !lost;
 }
 
 static void follow(void)
@@ -66,8 +82,8 @@ cwd_state ftm_directory_of_script(const char *script)
 		former.cwd = estrndup(CWDG(cwd).cwd, CWDG(cwd).cwd_length);
 		former.cwd_length = CWDG(cwd).cwd_length;
 		/* That there is such a directory is known from the script that has been opened there. */
-		(void) virtual_file_ex(&CWDG(cwd), path, NULL, CWD_REALPATH);
 		go(path);
+		arrive(path);
 		efree(path);
 	}
 	return former;
@@ -85,8 +101,28 @@ void ftm_directory_leave(cwd_state former)
 /* chdir() of scripts. */
 void ftm_chdir(INTERNAL_FUNCTION_PARAMETERS)
 {
-	ftm_php_chdir(INTERNAL_FUNCTION_PARAM_PASSTHRU);
-	if (Z_TYPE_P(return_value) == IS_TRUE) {
-		follow();
+	char *path;
+	size_t len;
+
+	if (!ftm_directory_is_real()) {
+		ftm_php_chdir(INTERNAL_FUNCTION_PARAM_PASSTHRU);
+		if (Z_TYPE_P(return_value) == IS_TRUE) {
+			follow();
+		}
+		return;
 	}
+	ZEND_PARSE_PARAMETERS_START(1, 1)
+		Z_PARAM_PATH(path, len)
+	ZEND_PARSE_PARAMETERS_END();
+	if (php_check_open_basedir(path)) {
+		RETURN_FALSE;
+	}
+	if (chdir(path) != 0) {
+		php_error_docref(NULL, E_WARNING, "%s (errno %d)", strerror(errno), errno);
+		RETURN_FALSE;
+	}
+	away = true;
+	arrive(path);
+	php_clear_stat_cache(0, NULL, 0);
+	RETURN_TRUE;
 }

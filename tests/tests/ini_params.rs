@@ -170,22 +170,35 @@ fn a_session_handler_of_a_request_is_looked_up_when_a_session_starts() {
 #[test]
 fn an_open_basedir_cannot_be_left_by_links_nor_by_a_directory_that_moves() {
     let site = Site::new();
-    let base = site.writable("base");
-    std::fs::write(site.dir().join("secret"), "secret").expect("a file beside it");
-    // Where the script believes "../../secret" to be is allowed; where it would be is not.
+    let (outside, base) = (site.writable("outside"), site.writable("outside/base"));
+    site::mkdir(&outside.join("dir"));
+    std::fs::write(outside.join("secret"), "outside").expect("a file beside it");
+    // What each name stands for in the end is outside, or would be if ".." took back a link as if it were a directory.
     site.file(
         "leave.php",
-        "<?php error_reporting(0); chdir($_GET['base']); symlink('.', 'here'); mkdir('a/b/c', 0777, true);
+        "<?php error_reporting(0); $base = $_GET['base']; chdir($base); mkdir('a/b/c', 0777, true); symlink('a/b/c', 'deep');
+        symlink('.', 'here'); file_put_contents('a/secret', 'in');
+        $told = [];
+        foreach (['deep/../../secret', \"$base/deep/../../secret\", \"$base/here/../secret\", '../secret'] as $name)
+            $told[] = [lstat($name)['size'] ?? 0, filesize($name), rename($name, 'got'), file_get_contents('got'), unlink($name)];
+        $told[] = [rename(\"$base/got\", 'deep/../../planted'), file_exists('a/planted'), rmdir('deep/../../dir')];
         chdir('a/b/c'); rename('../../../a/b/c', '../../../c');
-        $ways = [$_GET['base'] . '/here/../secret', '../../secret'];
-        echo json_encode([array_map('file_exists', $ways), array_map('filesize', $ways), array_map('unlink', $ways)]);",
+        $told[] = [file_exists('../../secret'), filesize('../../secret'), unlink('../../secret')];
+        echo json_encode($told);",
     );
     let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(1)));
     let base = base.display().to_string();
-    let call = Call::get(&site, &format!("/leave.php?base={base}"))
-        .param("PHP_ADMIN_VALUE", format!("open_basedir={base}:{}", site.docroot().display()));
-    assert_eq!(server.call(&call).text(), "[[false,false],[false,false],[false,false]]");
-    assert!(site.dir().join("secret").exists());
+    let allowed = format!("open_basedir={base}:{}", site.docroot().display());
+    let call = Call::get(&site, &format!("/leave.php?base={base}")).param("PHP_ADMIN_VALUE", allowed);
+    let nothing = "[0,false,false,\"in\",false]";
+    assert_eq!(
+        server.call(&call).text(),
+        format!("[[2,2,true,\"in\",false],{nothing},{nothing},{nothing},[true,true,false],[false,false,false]]")
+    );
+    let mut left: Vec<_> =
+        std::fs::read_dir(&outside).expect("it is there").flatten().map(|entry| entry.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["base", "dir", "secret"]);
 }
 
 #[test]

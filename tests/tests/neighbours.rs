@@ -175,6 +175,30 @@ fn c_libraries_find_relative_files_where_the_script_is() {
 }
 
 #[test]
+fn a_script_is_where_the_link_leads_now() {
+    let site = Site::new();
+    let dir = site.writable("dir");
+    for release in ["1", "2"] {
+        let code = "chdir($_GET['way']); $name = basename(getcwd());
+            echo $name, ' ', json_encode([file_exists($name), fopen($name, 'r') !== false, scandir('.') === ['.', '..', $name, 'where.php'],
+            include './where.php', is_file('../link/where.php')]);";
+        site.file(&format!("releases/{release}/where.php"), format!("<?php if (isset($name)) return $name; {code}"));
+        site.file(&format!("releases/{release}/{release}"), "");
+    }
+    let link = site.docroot().join("releases/link");
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(1)));
+    for release in ["1", "2", "1"] {
+        std::os::unix::fs::symlink(release, dir.join("next")).expect("a link");
+        fs::rename(dir.join("next"), &link).expect("it leads to the next release at once");
+        for way in [".", "../link"] {
+            let answer = server.get(&format!("/releases/link/where.php?way={way}"));
+            assert_eq!(answer.text(), format!("{release} [true,true,true,\"{release}\",true]"), "by {way}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn openssl_finds_certificates_by_the_requests_environment() {
     let site = Site::new();
     let dir = site.writable("dir");
