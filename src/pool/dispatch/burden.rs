@@ -42,3 +42,28 @@ impl Burden {
         (waiting, computing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_wait_are_told_from_those_that_compute_however_many_there_are() {
+        const PROCESSORS: u32 = 2;
+        let took = SHORT * MOST_SHARE as u32;
+        for computing in 1..200 {
+            let used = took * PROCESSORS / computing.max(PROCESSORS);
+            let mut busy = vec![(took, used); computing as usize];
+            busy.extend([(SHORT, Duration::from_micros(10)); 100]);
+            let burden = Burden { busy, ..Burden::default() };
+            assert_eq!(burden.weigh(computing as usize + 100, PROCESSORS as usize + 1), (100, computing as usize));
+        }
+    }
+
+    #[test]
+    fn requests_that_share_a_processor_are_long_later() {
+        let burden = Burden { busy: vec![(SHORT, SHORT / 2); 8], ..Burden::default() };
+        assert_eq!(burden.weigh(8, 4), (0, 0));
+        assert_eq!(burden.weigh(4, 4), (0, 8));
+    }
+}
