@@ -4,13 +4,25 @@ import resource
 import sys
 from contextlib import nullcontext
 
-from . import crowd, fastcgi, load, samples, subjects as servers
+from . import crowd, fastcgi, figures, load, samples, subjects as servers
 from .stack import Stack
 from .turns import in_turns
 
 CONCURRENCY, IDLE, SLOW = 16, 5000, 200
 # Of the same server in the same round.
 KEPT = "requests/s beside / alone"
+# What shares the processors with the server.
+NGINX_CPU, CLIENTS_CPU = "nginx's CPU us/request", "clients' CPU us/request"
+
+
+def used(stack):
+    """Processor time so far, in microseconds, of the server, its nginx, and all clients."""
+    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        samples.CPU: figures.cpu_us(stack.master.pid),
+        NGINX_CPU: figures.cpu_us(stack.nginx.pid),
+        CLIENTS_CPU: sum(usage.ru_utime + usage.ru_stime for usage in own) * 1e6,
+    }
 
 
 def run(name, options, subjects, site, machine, found):
@@ -40,11 +52,15 @@ def run(name, options, subjects, site, machine, found):
         for mode in ("alone", "beside") if number % 2 else ("beside", "alone"):
             cell = samples.Cell(name, mode, CONCURRENCY)
             with crowd.Crowd(clients(stack)) if mode == "beside" else nullcontext():
+                before = used(stack)
                 with machine.watch(cell, number, stack):
                     outcome = load.wrk(stack.url("/hello.php"), options.seconds, CONCURRENCY)
+                after = used(stack)
             rates[mode] = outcome.per_second
             found.put(cell, number, server, samples.RATE, outcome.per_second)
             found.put(cell, number, server, samples.P99, outcome.p99_us)
+            for figure in before:
+                found.put(cell, number, server, figure, (after[figure] - before[figure]) / outcome.requests)
         found.put(samples.Cell(name), number, server, KEPT, rates["beside"] / rates["alone"])
         print(f"{name} round {number}: {server:12}{rates['beside'] / rates['alone']:9.3f}", file=sys.stderr)
 

@@ -55,6 +55,10 @@ class Stack:
         return self.processes[0]
 
     @property
+    def nginx(self):
+        return self.processes[1]
+
+    @property
     def error_log(self):
         return self.run / "error.log"
 
