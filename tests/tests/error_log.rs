@@ -27,9 +27,12 @@ fn lines_of_json_are_objects_whatever_scripts_write() {
     let config = ServerConfig::default().global("log_format", "json").log_to_file();
     let server = Server::start(&site, config);
     let log = server.room().join("error.log");
+    let logged =
+        |said| eventually("the line is logged", || fs::read_to_string(&log).unwrap_or_default().contains(said));
+    logged("ready to handle connections");
     for (uri, said) in [("/say.php", "of two lines"), ("/write.php", "<err>"), ("/print.php", "out ")] {
         server.get(uri);
-        eventually("the line is logged", || fs::read_to_string(&log).unwrap_or_default().contains(said));
+        logged(said);
     }
     let lines = fs::read(&log).expect("the log");
     let decoded = server.call(&Call::post(&site, "/decode.php", "text/plain", lines)).text();
