@@ -165,7 +165,6 @@ const WRAPPED: &[&str] = &[
     "virtual_open",
     "virtual_fopen",
     "virtual_opendir",
-    "virtual_creat",
     "virtual_unlink",
     "virtual_rename",
     "virtual_mkdir",

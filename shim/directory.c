@@ -48,6 +48,7 @@ static void arrive(const char *path)
 	char name[MAXPATHLEN];
 
 	if (!ftm_directory_is_real() || !getcwd(name, sizeof name)) {
+		/* That there is such a directory is known: a script was opened there, or the system has just gone there. */
 		(void) virtual_file_ex(&CWDG(cwd), path, NULL, CWD_REALPATH);
 		return;
 	}
@@ -81,7 +82,6 @@ cwd_state ftm_directory_of_script(const char *script)
 		char *path = estrndup(script, slash == script ? 1 : (size_t) (slash - script));
 		former.cwd = estrndup(CWDG(cwd).cwd, CWDG(cwd).cwd_length);
 		former.cwd_length = CWDG(cwd).cwd_length;
-		/* That there is such a directory is known from the script that has been opened there. */
 		go(path);
 		arrive(path);
 		efree(path);

@@ -45,7 +45,6 @@ DIRECTLY(int, stat, (const char *path, zend_stat_t *result), stat(path, result),
 DIRECTLY(int, lstat, (const char *path, zend_stat_t *result), lstat(path, result), -1)
 DIRECTLY(FILE *, fopen, (const char *path, const char *mode), fopen(path, mode), NULL)
 DIRECTLY(DIR *, opendir, (const char *path), opendir(path), NULL)
-DIRECTLY(int, creat, (const char *path, mode_t mode), creat(path, mode), -1)
 DIRECTLY(int, unlink, (const char *path), unlink(path), -1)
 DIRECTLY(int, mkdir, (const char *path, mode_t mode), mkdir(path, mode), -1)
 DIRECTLY(int, rmdir, (const char *path), rmdir(path), -1)
