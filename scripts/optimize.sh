@@ -3,8 +3,9 @@
 # What scripts/build-php --optimized does beyond a plain build: source it after lib.sh, and call it in the build's directory.
 
 # As GCC has it, LTO and global register variables do not go together (its bug 68384): the engine's loop, and opcache's JIT, are
-# compiled without. What shim/floats.c and shim/file_names.c take the place of must stay files of their own for that.
-apart=(zend_execute zend_strtod zend_virtual_cwd)
+# compiled without. So is what has or calls the functions that the linker puts php-ftm's in the place of (WRAPPED in build.rs):
+# LTO would inline PHP's own. Of zend_hash_copy() those who copy tables for threads, so that other calls can be inlined.
+apart=(zend_execute zend zend_constants zend_max_execution_timer zend_strtod zend_virtual_cwd)
 
 # compile_once: libtool compiles each file twice, with and without -fPIC. What is linked to php-ftm wants those without, and
 # opcache, which is loaded, those with it.
