@@ -151,7 +151,16 @@ impl Params {
     }
 
     /// Where the pair with this name is, which has this [`tag`].
+    #[inline]
     fn tagged(&self, name: &[u8], tag: usize) -> Option<usize> {
+        if self.index.is_none() && self.chains.last[tag] == 0 {
+            return None; // as a rule, for a name that comes
+        }
+        self.tagged_alike(name, tag)
+    }
+
+    /// The same, of those that have it.
+    fn tagged_alike(&self, name: &[u8], tag: usize) -> Option<usize> {
         let is_it = |at: usize| {
             let span = self.pairs[at].name;
             span.len as usize == name.len() && self.bytes(span) == name
@@ -272,9 +281,10 @@ impl Params {
     pub(crate) fn commit(&mut self, pair: Pair) {
         let name = self.bytes(pair.name);
         let tag = tag(name);
-        match self.tagged(name, tag) {
-            Some(at) => self.pairs[at].value = pair.value,
-            None => self.push(pair, tag),
+        if let Some(at) = self.tagged(name, tag) {
+            self.pairs[at].value = pair.value;
+        } else {
+            self.push(pair, tag);
         }
     }
 }
