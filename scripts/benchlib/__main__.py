@@ -10,16 +10,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import beside, burst, churn, engine, grid, instructions, machine, memory, pages, reload, report, samples, scaling, subjects, syscalls, waiting
+from . import (
+    beside, burst, churn, engine, grid, instructions, machine, memory, pages, profile, reload, report, samples, scaling, subjects,
+    syscalls, waiting,
+)
 
 CASES = {
     **{name: grid.run for name in grid.CASES},
-    "churn": churn.run, "burst": burst.run, "idle": beside.run, "slow": beside.run, "wait": waiting.run,
+    "churn": churn.run, "burst": burst.run, "idle": beside.run, "slow": beside.run, "long": beside.run,
+    "wait": waiting.run,
     "memory": memory.run, "scaling": scaling.run,
-    "reload": reload.run, "upgrade": reload.run, "syscalls": syscalls.run, "instructions": instructions.run, "engine": engine.run,
+    "reload": reload.run, "upgrade": reload.run, "syscalls": syscalls.run, "instructions": instructions.run, "profile": profile.run,
+    "engine": engine.run,
 }
-# What "all" leaves out: what takes other settings, other builds, or a debugger.
-BY_NAME = ("upgrade", "syscalls", "instructions", "engine")
+# What "all" leaves out: what takes other settings, other builds, a debugger or a profiler.
+BY_NAME = ("upgrade", "syscalls", "instructions", "profile", "engine")
 
 
 def numbers(text):
@@ -80,7 +85,7 @@ def main():
     found = samples.Samples(options.results / "rounds.csv")
     try:
         compared = subjects.prepare(run, binaries)
-        site = pages.prepare(run, dokuwiki=bool({"dokuwiki", "memory", "instructions", "engine"} & set(options.cases)))
+        site = pages.prepare(run, dokuwiki=bool({"dokuwiki", "memory", "instructions", "profile", "engine"} & set(options.cases)))
         described = (
             machine.describe() + subjects.describe(compared)
             + f"load: wrk, {options.rounds} rounds of {options.seconds} s; one nginx worker for each server; "

@@ -1,4 +1,4 @@
-"""What clients beside it cost the load: kept connections that are idle, readers and uploaders that are slow."""
+"""What clients beside it cost the load: kept connections that are idle, slow readers and uploaders, scripts that compute for long."""
 
 import resource
 import sys
@@ -8,7 +8,7 @@ from . import crowd, fastcgi, figures, load, samples, subjects as servers
 from .stack import Stack
 from .turns import in_turns
 
-CONCURRENCY, IDLE, SLOW = 16, 5000, 200
+CONCURRENCY, IDLE, SLOW, LONG = 16, 5000, 200, 4
 # Of the same server in the same round.
 KEPT = "requests/s beside / alone"
 # What shares the processors with the server.
@@ -33,8 +33,8 @@ def run(name, options, subjects, site, machine, found):
     if name == "idle":
         # A kept connection holds a process of php-fpm: it would take 5,000 of them.
         subjects = {servers.FTM: subjects[servers.FTM]}
-    # php-fpm needs a process for each slow client.
-    workers = CONCURRENCY + (SLOW if name == "slow" else 0)
+    # php-fpm needs a process for each of these clients.
+    workers = CONCURRENCY + {"slow": SLOW, "long": LONG}.get(name, 0)
     pool = {"pm": "static", "pm.max_children": workers}
 
     def start(subject):
@@ -44,6 +44,8 @@ def run(name, options, subjects, site, machine, found):
         if name == "idle":
             message = fastcgi.request(site / "hello.php", keep=True)
             return [crowd.idle(stack.socket, message)] * IDLE
+        if name == "long":
+            return [crowd.steady(stack.port, "/long.php")] * LONG
         reader, uploader = (make(stack.port, "/slow.php") for make in (crowd.slow_reader, crowd.slow_uploader))
         return [reader, uploader] * (SLOW // 2)
 

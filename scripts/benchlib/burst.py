@@ -36,7 +36,8 @@ def run(name, options, subjects, site, machine, found):
     message = fastcgi.request(site / "wait.php", f"ms={options.wait}")
 
     def one_round(number, name, stack):
-        took, failed = asyncio.run(burst(stack.socket, message, options.count))
+        with machine.watch(cell, number, stack):
+            took, failed = asyncio.run(burst(stack.socket, message, options.count))
         if failed:
             sys.exit(f"{name}: {failed} of {options.count} requests were not served")
         found.put(cell, number, name, FIGURE, took)

@@ -1,4 +1,4 @@
-"""Clients beside the load: such as keep idle connections, read slowly, or send slowly."""
+"""Clients beside the load: such as keep idle connections, read slowly, send slowly, or ask for what takes long."""
 
 import asyncio
 import socket
@@ -74,6 +74,25 @@ def idle(path, message):
             await reader.read(1)
         finally:
             writer.close()
+
+    return client
+
+
+def steady(port, path):
+    """Requests one after the other."""
+    message = f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode()
+
+    async def client(in_place):
+        while True:
+            asked = asyncio.ensure_future(load.exchange(port, message))
+            try:
+                answer = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                await asked  # a server would run the script on, beside whatever is measured next
+                raise
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise OSError(f"a request failed: {answer[:500]!r}")
+            in_place()
 
     return client
 

@@ -53,7 +53,7 @@ GOALS = (
     Goal(("big",), samples.CPU, 0.80),
     Goal(("upload",), samples.CPU, 0.80),
     Goal(("dokuwiki",), samples.RATE, 1.15, at_least=True),
-    *(Goal((case,), samples.P99, 1.0) for case in grid.CASES),
+    *(Goal((case,), samples.P99, 1.0) for case in (*grid.CASES, "wait", "churn", "slow")),
     Goal(("wait",), f"{waiting.AVAILABLE}, during", 0.80),
     Goal(("wait",), f"{waiting.AVAILABLE}, {waiting.AFTER} s after", 0.50),
     Goal(("churn",), samples.RATE, 1.5, at_least=True),

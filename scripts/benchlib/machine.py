@@ -5,6 +5,7 @@ import platform
 import re
 import resource
 import statistics
+import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +19,12 @@ BUSY, SPREAD = 0.05, 0.10
 
 def describe():
     cpu = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.M)
+    tree = subprocess.run(["git", "-C", Path(__file__).parent, "describe", "--always", "--dirty"], capture_output=True, text=True)
     memory = figures.field_kib(Path("/proc/meminfo"), "MemTotal") / 1024 / 1024
     return (
         f"machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} CPUs, {memory:.0f} GiB, Linux {platform.release()}, "
         f"load {os.getloadavg()[0]:.2f} at the start; the load, nginx and the servers share its CPUs\n"
+        f"scripts: {tree.stdout.strip() or 'not of a git repository'}\n"
     )
 
 

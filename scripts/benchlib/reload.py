@@ -91,7 +91,8 @@ def run(name, options, subjects, site, machine, found):
             subjects[server], site, pool, keep=options.keep, keepalive=256, server=settings, replaceable=True
         ) as stack:
             count = Count()
-            asyncio.run(run_load(label, count, stack, options, seconds, when, name == "upgrade"))
+            with machine.watch(cell, 1, stack):
+                asyncio.run(run_load(label, count, stack, options, seconds, when, name == "upgrade"))
             reloads = stack.times_ready() - 1
         excess = count.excess or [0.0]
         for figure, value in (

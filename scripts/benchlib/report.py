@@ -24,7 +24,9 @@ def ratio(value):
 
 def noisy(found, machine, cell):
     """Whether a cell's figures tell little."""
-    return machine.disturbed(cell) > BUSY or found.spread(cell, FPM, samples.RATE) > SPREAD
+    measured = found.figures(cell)
+    figure = samples.RATE if samples.RATE in measured else measured[0]
+    return machine.disturbed(cell) > BUSY or found.spread(cell, FPM, figure) > SPREAD
 
 
 def grid_table(found, machine):

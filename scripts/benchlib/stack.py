@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import processes
@@ -102,6 +103,16 @@ class Stack:
         """Ends the server of PHP, and waits until it has said all that it has to say."""
         self.master.send_signal(signal.SIGQUIT)
         self.master.wait(processes.PATIENCE)
+
+    @contextmanager
+    def watched(self, command, ready):
+        """Runs a command that watches the server, from when it is `ready()` to the end of the block, where it is interrupted."""
+        process, log = processes.start(self.run, "watching", command)
+        self.processes.append(process)
+        processes.wait_until(ready, process, log)
+        yield
+        process.send_signal(signal.SIGINT)
+        process.wait(processes.PATIENCE)
 
     def reload(self):
         self.master.send_signal(signal.SIGUSR2)

@@ -1,11 +1,10 @@
 """System calls for one request of hello: a figure that neighbours on the machine do not change."""
 
 import re
-import signal
 import sys
 from pathlib import Path
 
-from . import figures, grid, load, processes, samples
+from . import figures, grid, load, samples
 from .stack import Stack
 from .turns import in_turns
 
@@ -36,11 +35,9 @@ def measure(cell, options, subjects, site, found):
         load.wrk(url, 1, cell.concurrency)
         traced = [f"-p{pid}" for pid in figures.family(stack.master.pid)]
         threads = sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in figures.family(stack.master.pid))
-        process, log = processes.start(stack.run, "strace.out", ["strace", "-f", "-c", "-o", out, *traced])
-        processes.wait_until(lambda: being_traced(stack.master.pid) >= threads, process, log)
-        outcome = load.wrk(url, options.seconds, cell.concurrency)
-        process.send_signal(signal.SIGINT)
-        process.wait(load.PATIENCE)
+        command = ["strace", "-f", "-c", "-o", out, *traced]
+        with stack.watched(command, lambda: being_traced(stack.master.pid) >= threads):
+            outcome = load.wrk(url, options.seconds, cell.concurrency)
         calls = counted(out.read_text())
         for call, count in sorted(calls.items(), key=lambda pair: -pair[1]):
             # What is rarer has nothing to do with requests.

@@ -29,10 +29,11 @@ def run(name, options, subjects, site, machine, found):
     def one_round(number, name, stack):
         # Long enough for each worker to have served.
         seconds = max(options.seconds, 4)
-        wrk = load.start_wrk(stack.url(f"/wait.php?ms={WAIT_MS}"), seconds, WORKERS)
-        time.sleep(seconds - 1)
-        note("during", number, name, stack)
-        outcome = load.finish_wrk(wrk)
+        with machine.watch(cell, number, stack):
+            wrk = load.start_wrk(stack.url(f"/wait.php?ms={WAIT_MS}"), seconds, WORKERS)
+            time.sleep(seconds - 1)
+            note("during", number, name, stack)
+            outcome = load.finish_wrk(wrk)
         found.put(cell, number, name, samples.RATE, outcome.per_second)
         found.put(cell, number, name, samples.P99, outcome.p99_us)
         time.sleep(AFTER)
