@@ -15,10 +15,6 @@ __attribute__((visibility("hidden")))
 #endif
 void *dlopen(const char *file, int mode)
 {
-	static void *(*library)(const char *, int);
-
-	if (!library) {
-		library = (void *(*)(const char *, int)) dlsym(RTLD_NEXT, "dlopen");
-	}
-	return library(file, mode & ~RTLD_DEEPBIND);
+	OF_PROCESS(void *, "dlopen", (const char *, int));
+	return of_process(file, mode & ~RTLD_DEEPBIND);
 }

@@ -22,13 +22,9 @@ static TSRM_TLS char *own; /* NULL: that of the process, which nobody changes */
 
 char *textdomain(const char *domain)
 {
-	static char *(*library)(const char *);
-
-	if (!library) {
-		library = (char *(*)(const char *)) dlsym(RTLD_NEXT, "textdomain");
-	}
+	OF_PROCESS(char *, "textdomain", (const char *));
 	if (!ftm_php_thread) {
-		return library(domain);
+		return of_process(domain);
 	}
 	if (domain) {
 		char *copy = strdup(*domain ? domain : "messages");
@@ -38,7 +34,7 @@ char *textdomain(const char *domain)
 		free(own);
 		own = copy;
 	}
-	return own ? own : library(NULL);
+	return own ? own : of_process(NULL);
 }
 
 void ftm_gettext_end(void)
@@ -49,22 +45,14 @@ void ftm_gettext_end(void)
 
 char *dcgettext(const char *domain, const char *message, int category)
 {
-	static char *(*library)(const char *, const char *, int);
-
-	if (!library) {
-		library = (char *(*)(const char *, const char *, int)) dlsym(RTLD_NEXT, "dcgettext");
-	}
-	return library(domain ? domain : own, message, category);
+	OF_PROCESS(char *, "dcgettext", (const char *, const char *, int));
+	return of_process(domain ? domain : own, message, category);
 }
 
 char *dcngettext(const char *domain, const char *one, const char *more, unsigned long n, int category)
 {
-	static char *(*library)(const char *, const char *, const char *, unsigned long, int);
-
-	if (!library) {
-		library = (char *(*)(const char *, const char *, const char *, unsigned long, int)) dlsym(RTLD_NEXT, "dcngettext");
-	}
-	return library(domain ? domain : own, one, more, n, category);
+	OF_PROCESS(char *, "dcngettext", (const char *, const char *, const char *, unsigned long, int));
+	return of_process(domain ? domain : own, one, more, n, category);
 }
 
 char *gettext(const char *message)

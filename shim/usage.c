@@ -14,12 +14,8 @@
 
 int getrusage(__rusage_who_t who, struct rusage *usage)
 {
-	static int (*library)(__rusage_who_t, struct rusage *);
-
-	if (!library) {
-		library = (int (*)(__rusage_who_t, struct rusage *)) dlsym(RTLD_NEXT, "getrusage");
-	}
-	return library(ftm_php_thread && who == RUSAGE_SELF ? RUSAGE_THREAD : who, usage);
+	OF_PROCESS(int, "getrusage", (__rusage_who_t, struct rusage *));
+	return of_process(ftm_php_thread && who == RUSAGE_SELF ? RUSAGE_THREAD : who, usage);
 }
 
 static clock_t ticks(const struct timeval *time)
@@ -31,13 +27,9 @@ static clock_t ticks(const struct timeval *time)
 
 clock_t times(struct tms *times)
 {
-	static clock_t (*library)(struct tms *);
+	OF_PROCESS(clock_t, "times", (struct tms *));
 	struct rusage usage;
-
-	if (!library) {
-		library = (clock_t (*)(struct tms *)) dlsym(RTLD_NEXT, "times");
-	}
-	clock_t now = library(times);
+	clock_t now = of_process(times);
 	if (ftm_php_thread && times && getrusage(RUSAGE_THREAD, &usage) == 0) {
 		times->tms_utime = ticks(&usage.ru_utime);
 		times->tms_stime = ticks(&usage.ru_stime);
