@@ -3,8 +3,10 @@
  * write was more than half of what an upload cost. So what PHP writes to such a file is gathered, and written at its end or when
  * there is enough of it.
  *
- * PHP tells extensions of each piece right before it writes it, and of a file's end when it has closed it: there it hears whether
- * the rest could be written.
+ * PHP tells extensions of each piece right before it writes it, and of a file's end when it has closed it. What cannot be written
+ * then is an upload that an extension has stopped (UPLOAD_ERR_EXTENSION), no longer one that the disk had no room for
+ * (UPLOAD_ERR_CANT_WRITE). So nothing is left for then: PHP reads up to the next boundary, which is why a file's last piece is
+ * shorter than the others, and is written at once with all before it. It is as long as they are for one file in 5,119.
  */
 #include "internal.h"
 
@@ -18,6 +20,10 @@
 
 /* As much is written at once, in bytes. */
 # define PIECE ((size_t) 64 * 1024)
+
+/* What PHP reads and writes at once, but for a file's last piece, and where what follows may be a boundary: FILLUNIT of rfc1867.c,
+ * less the byte that ends strings. */
+# define FULL ((size_t) 5 * 1024 - 1)
 
 /* What the linker has PHP call instead of write() and close(), and these. */
 ssize_t __wrap_write(int fd, const void *data, size_t len);
@@ -88,6 +94,9 @@ ssize_t __wrap_write(int fd, const void *data, size_t len)
 	}
 	memcpy(upload.buffer + upload.len, data, len);
 	upload.len += len;
+	if (len < FULL && !write_gathered()) {
+		return -1;
+	}
 	return (ssize_t) len;
 }
 
