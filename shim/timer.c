@@ -97,9 +97,9 @@ void ftm_timer_prepare(const ftm_request *request)
 	}
 	first_limit = true;
 	begun = request->cpu_time;
+	starting = true;
 	if (timer_made) {
 		EG(pid) = own_process;
-		starting = true;
 	}
 }
 
@@ -148,13 +148,27 @@ static bool of_processor_time(void)
 	return timer_made && !ftm_config.wall_clock;
 }
 
-/* PHP's handler of the timer's signal, once it is there: nobody else has a use for this signal. */
-static _Atomic(void (*)(int, siginfo_t *, void *)) timer_handler;
+/* Who handles the timer's signal: PHP when it is a timer of PHP's that went off, and otherwise whoever said so last. That is PHP
+ * again at each request, which does nothing then, unless an extension wants the signal for itself. */
+typedef void handler(int, siginfo_t *, void *);
+static _Atomic(handler *) of_php, of_last;
+
+/* What the last asked for; ours needs SA_SIGINFO, and is there to stay. */
+static atomic_int flags_of_last;
 
 /* Async-signal-safe: the C library's timer_settime() has been looked up before there was anything to go off. */
 static void timer_went_off(int signal, siginfo_t *info, void *context)
 {
-	if (ftm_php_thread && of_processor_time() && info->si_value.sival_ptr == &EG(max_execution_timer_timer)) {
+	handler *const php = atomic_load(&of_php);
+	handler *const last = atomic_load(&of_last);
+
+	if (!ftm_php_thread || info->si_value.sival_ptr != &EG(max_execution_timer_timer)) {
+		if (last != php && last != (handler *) SIG_DFL && last != (handler *) SIG_IGN) {
+			last(signal, info, context);
+		}
+		return;
+	}
+	if (of_processor_time()) {
 		const int error = errno;
 		goes_off = 0;
 		const bool early = !limit || thread_time() < limit;
@@ -167,22 +181,39 @@ static void timer_went_off(int signal, siginfo_t *info, void *context)
 		}
 		limit = 0;
 	}
-	atomic_load_explicit(&timer_handler, memory_order_relaxed)(signal, info, context);
+	php(signal, info, context);
 }
 
 int sigaction(int signal, const struct sigaction *action, struct sigaction *former)
 {
 	OF_PROCESS(int, "sigaction", (int, const struct sigaction *, struct sigaction *));
-	if (ftm_php_thread && signal == SIGRTMIN && action) {
-		if (!former && action->sa_sigaction == atomic_load_explicit(&timer_handler, memory_order_relaxed)) {
+	if (signal != SIGRTMIN) {
+		return of_process(signal, action, former);
+	}
+	handler *last = atomic_load(&of_last);
+	int flags = atomic_load(&flags_of_last);
+	struct sigaction ours;
+	if (ftm_php_thread && action) {
+		if (!former && action->sa_sigaction == last) {
 			return 0;
 		}
-		struct sigaction ours = *action;
+		if (starting && !atomic_load(&of_php)) {
+			/* PHP comes before all modules. */
+			atomic_store(&of_php, action->sa_sigaction);
+		}
+		last = atomic_exchange(&of_last, action->sa_sigaction);
+		flags = atomic_exchange(&flags_of_last, action->sa_flags);
+		ours = *action;
 		ours.sa_sigaction = timer_went_off;
-		atomic_store_explicit(&timer_handler, action->sa_sigaction, memory_order_relaxed);
-		return of_process(signal, &ours, former);
+		ours.sa_flags = (ours.sa_flags | SA_SIGINFO) & ~(int) SA_RESETHAND;
+		action = &ours;
 	}
-	return of_process(signal, action, former);
+	const int result = of_process(signal, action, former);
+	if (result == 0 && former && former->sa_sigaction == timer_went_off) {
+		former->sa_sigaction = last;
+		former->sa_flags = flags;
+	}
+	return result;
 }
 
 int sigprocmask(int how, const sigset_t *set, sigset_t *former)

@@ -245,3 +245,25 @@ fn a_timer_signal_from_a_stranger_does_no_harm() {
     assert_eq!(server.get("/sound.php").text(), "sound");
     assert_eq!(server.workers(), workers, "the process is the first one");
 }
+
+#[test]
+fn an_extension_may_have_the_signal_of_the_timers_for_itself() {
+    only_php_ftm!("php-fpm has no thread timers");
+    let site = site();
+    site.file(
+        "handlers.php",
+        "<?php foreach (['own', 'ask', 'ignore', 'default', 'ask'] as $what) echo ftmlibc_timer_signal($what), ', ';",
+    );
+    site.file("loop.php", "<?php ftmlibc_timer_signal($_GET['what']); while (true);");
+    let extension = extension::build("ftmlibc").display().to_string();
+    let pool = PoolConfig::new("www").children(1).set("php_admin_value[extension]", &extension);
+    let config = ServerConfig::pool(pool).ini("max_execution_time = 1").ini("display_errors = 0");
+    let server = Server::start(&site, config);
+    let workers = server.workers();
+    for what in ["own", "ignore", "default"] {
+        assert_eq!(server.get("/handlers.php").text(), "another 1, own 1, own 0, ignore 0, default 0, ");
+        let answer = server.get(&format!("/loop.php?what={what}"));
+        assert!(answer.error_text().contains(EXCEEDED), "{what}: {:?}", answer.error_text());
+    }
+    assert_eq!(server.workers(), workers, "the process is the first one");
+}

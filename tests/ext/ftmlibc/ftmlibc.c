@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <locale.h>
 #include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 /* Changes a variable for a moment, without a copy of what it was. */
@@ -69,6 +71,54 @@ PHP_FUNCTION(ftmlibc_wrong_hosts)
 	RETURN_LONG(wrong);
 }
 
+/* Whom an own handler of SIGRTMIN passes it on to, and how often it came. */
+static struct sigaction next_handler;
+static volatile sig_atomic_t times;
+
+static void own_handler(int number, siginfo_t *info, void *context)
+{
+	times++;
+	next_handler.sa_sigaction(number, info, context);
+}
+
+static const char *handler_name(const struct sigaction *action)
+{
+	if (action->sa_handler == SIG_IGN) {
+		return "ignore";
+	}
+	if (action->sa_handler == SIG_DFL) {
+		return "default";
+	}
+	return action->sa_sigaction == own_handler ? "own" : "another";
+}
+
+/* Sets what is to happen at SIGRTMIN, or asks for it; sends one; and tells what was set before, and how often an own handler was
+ * called. */
+PHP_FUNCTION(ftmlibc_timer_signal)
+{
+	char *name;
+	size_t len;
+	struct sigaction action = {0}, former;
+
+	ZEND_PARSE_PARAMETERS_START(1, 1)
+		Z_PARAM_STRING(name, len)
+	ZEND_PARSE_PARAMETERS_END();
+	if (strcmp(name, "ask") == 0) {
+		sigaction(SIGRTMIN, NULL, &former);
+	} else if (strcmp(name, "own") == 0) {
+		action.sa_sigaction = own_handler;
+		action.sa_flags = SA_SIGINFO;
+		sigaction(SIGRTMIN, NULL, &next_handler);
+		sigaction(SIGRTMIN, &action, &former);
+	} else {
+		action.sa_handler = strcmp(name, "ignore") == 0 ? SIG_IGN : SIG_DFL;
+		sigaction(SIGRTMIN, &action, &former);
+	}
+	times = 0;
+	pthread_kill(pthread_self(), SIGRTMIN);
+	RETURN_STR(strpprintf(0, "%s %d", handler_name(&former), (int) times));
+}
+
 ZEND_BEGIN_ARG_INFO(arginfo_none, 0)
 ZEND_END_ARG_INFO()
 ZEND_BEGIN_ARG_INFO(arginfo_name, 0)
@@ -80,6 +130,7 @@ static const zend_function_entry functions[] = {
 	PHP_FE(ftmlibc_clearenv, arginfo_none)
 	PHP_FE(ftmlibc_locales, arginfo_none)
 	PHP_FE(ftmlibc_wrong_hosts, arginfo_name)
+	PHP_FE(ftmlibc_timer_signal, arginfo_name)
 	PHP_FE_END
 };
 
