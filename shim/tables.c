@@ -7,7 +7,8 @@
  * 8.3, they would have gone with the thread.
  *
  *   image    the tables as the main thread has them when all modules have started: a sealed file in memory
- *   thread   one private mapping of it; a table that outgrows its place moves to malloc()'s memory, as any does
+ *   thread   one private mapping of it; a table that outgrows its place moves to malloc()'s memory, as any does, and back when
+ *            the thread is idle
  */
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE
@@ -217,12 +218,15 @@ void ftm_tables_leave(void)
 void ftm_tables_trim(void)
 {
 	for (int which = 0; mapped && which < TABLES; which++) {
-		const HashTable *table = own(which), *first = &images[which].table;
+		HashTable *table = own(which);
+		const HashTable *first = &images[which].table;
 		char *place = mapped + images[which].offset;
-		/* Back at what it began with, or moved away. */
-		if (HT_GET_DATA_ADDR(table) != (void *) place
-		 || (table->nNumUsed == first->nNumUsed && table->nNumOfElements == first->nNumOfElements)) {
-			madvise(place, whole_pages(HT_SIZE(first)), MADV_DONTNEED);
+		void *data = HT_GET_DATA_ADDR(table);
+		const bool moved = data != (void *) place;
+		const bool as_first = table->nNumUsed == first->nNumUsed && table->nNumOfElements == first->nNumOfElements;
+		if ((moved || as_first) && madvise(place, whole_pages(HT_SIZE(first)), MADV_DONTNEED) == 0 && moved && as_first) {
+			fill(table, which);
+			pefree(data, 1);
 		}
 	}
 }

@@ -60,3 +60,40 @@ fn what_scripts_define_is_their_own() {
     server.wait_nothing_lost(&counts);
     server.stop();
 }
+
+/// Runs define.php on that many threads at once: each waits for the others.
+fn define_at_once(site: &Site, server: &Server, threads: usize, n: u32) {
+    let dir = site.unique("met");
+    let mut conns: Vec<_> = (0..threads).map(|_| server.connect()).collect();
+    for (i, conn) in conns.iter_mut().enumerate() {
+        let uri = format!("/at_once.php?n={n}&tag={i}&threads={threads}&dir={}", dir.display());
+        conn.send(Call::get(site, &uri).encode(1));
+    }
+    for mut conn in conns {
+        assert_eq!(conn.answer(1).text(), "all");
+    }
+}
+
+#[test]
+fn idle_threads_give_back_what_tables_outgrew_their_place_for() {
+    only_php_ftm!("php-fpm's children keep it");
+    let site = Site::new();
+    site.file("define.php", DEFINE);
+    let at_once = r#"ob_start(); include 'define.php'; ob_end_clean(); touch("$_GET[dir]/$_GET[tag]");
+        for ($i = 0; $i < $_GET['threads']; $i++) wait_for("$_GET[dir]/$i");
+        echo 'all';"#;
+    site.file("at_once.php", format!("{PHP_WAIT_FOR}{at_once}"));
+    let pool = PoolConfig::new("www").children(16).set("php_admin_value[memory_limit]", "512M");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    define_at_once(&site, &server, 16, 10);
+    // Not the proportional one, in which what is shared with other servers grows when they end.
+    let memory = || proc::tree_rss(server.pid());
+    let before = memory();
+    let first = server.get("/define.php?n=0&tag=a").text();
+    define_at_once(&site, &server, 16, 9000);
+    // The tables of one thread have come to take more than 1 MiB.
+    eventually("it is given back", || memory() < before + 16 * 640 * 1024);
+    define_at_once(&site, &server, 16, 9000); // what was given back is missing nowhere
+    assert_eq!(server.get("/define.php?n=100&tag=b").text(), first);
+    server.stop();
+}
