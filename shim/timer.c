@@ -163,7 +163,7 @@ static void timer_went_off(int signal, siginfo_t *info, void *context)
 	handler *const last = atomic_load(&of_last);
 
 	if (!ftm_php_thread || info->si_value.sival_ptr != &EG(max_execution_timer_timer)) {
-		if (last != php && last != (handler *) SIG_DFL && last != (handler *) SIG_IGN) {
+		if (last != php && (uintptr_t) last != (uintptr_t) SIG_DFL && (uintptr_t) last != (uintptr_t) SIG_IGN) {
 			last(signal, info, context);
 		}
 		return;
