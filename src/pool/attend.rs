@@ -26,11 +26,7 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
     lobby.deserted.call(); // there may be no thread before somebody comes
     loop {
         lobby.deserted.called().await;
-        while lobby.deserted.rest(|| lobby.owes() || !dispatcher.anybody_watches()) {
-            if lobby.take_owed() {
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
-                lobby.look_again();
-            }
+        while lobby.deserted.rest(|| !dispatcher.anybody_watches()) {
             if dispatcher.any_threads() {
                 tokio::time::sleep(BUSY).await;
             }
@@ -42,7 +38,7 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
                 dispatcher.relieve(&mut burden);
             }
             if dispatcher.anybody_idle() {
-                if !any_waits && !lobby.owes() {
+                if !any_waits {
                     wait_for_events(lobby).await;
                 }
                 continue;
@@ -50,7 +46,7 @@ pub async fn stand_in(pool: Arc<PhpPool>, connections: Rc<Connections>) {
             if dispatcher.wait_space().await {
                 status::load(&pool); // the backlog is at its longest
             }
-            if !serve_waiting(dispatcher, lobby, &connections) && !lobby.owes() {
+            if !serve_waiting(dispatcher, lobby, &connections) {
                 wait_for_events(lobby).await;
             }
         }
@@ -103,6 +99,16 @@ async fn something_comes(lobby: &Lobby) -> std::io::Result<()> {
     let sight = watch(lobby.sight(), Interest::READABLE)?;
     let _ = sight.readable().await?;
     Ok(())
+}
+
+/// Has those accepted who could not be when the lobby was told of them, whichever thread has tried.
+pub async fn make_good(dispatcher: Arc<Dispatcher>) {
+    let lobby = dispatcher.lobby();
+    loop {
+        lobby.owes().await;
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        lobby.look_again();
+    }
 }
 
 /// Watches the connections of requests that take long.

@@ -322,6 +322,7 @@ async fn serve(serving: Serving) -> Result<End, String> {
         (socket, gate, connections, tokio::task::spawn_local(accept))
     });
     drop(tokio::task::spawn_local(attend::stand_in(pool.clone(), connections.clone())));
+    drop(tokio::task::spawn_local(attend::make_good(dispatcher.clone())));
     drop(tokio::task::spawn_local(attend::look_after(dispatcher.clone())));
     orders.say_ready();
     lobby.open_up().map_err(|e| format!("cannot watch the listening socket: {e}"))?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use ftm_tests::fcgi::Call;
+use ftm_tests::fcgi::{Call, Conn, Record};
 use ftm_tests::*;
 
 fn not_root() -> bool {
@@ -186,6 +186,53 @@ fn connections_keep_below_the_limit_of_files() {
     }
     let log = server.log();
     assert!(!log.contains("cannot accept") && !log.contains("Too many open files"), "{log}");
+}
+
+#[test]
+fn who_came_at_the_limit_of_files_is_let_in_once_others_have_left() {
+    only_php_ftm!("a worker of php-fpm has one connection");
+    let site = Site::new();
+    site.file("hello.php", "<?php echo 'hello';");
+    site.file(
+        "waits.php",
+        format!("{PHP_WAIT_FOR}touch(\"{{$_GET['dir']}}/runs\"); wait_for(\"{{$_GET['dir']}}/go\");"),
+    );
+    let door = site.dir().join("status.sock");
+    let pool = PoolConfig::new("www")
+        .children(1)
+        .set("rlimit_files", "96") // which lets 48 in
+        .set("pm.status_listen", &door.display().to_string())
+        .set("pm.status_path", "/status");
+    let server = Server::start(&site, ServerConfig::pool(pool));
+    let status = |line: &str| {
+        let page = Conn::open(&Address::Unix(door.clone())).call(1, &Call::get(&site, "/status")).text();
+        page.lines().any(|found| found == line)
+    };
+    assert_eq!(server.get("/hello.php").text(), "hello");
+    eventually("the thread is idle", || status("idle processes:       1"));
+    let descriptors = || proc::fd_count(server.workers()[0]);
+    let before = descriptors();
+    // More than once: now and then the main thread is the first to see who comes.
+    for _ in 0..12 {
+        eventually("all have left", || descriptors() <= before);
+        // While the only thread is busy, the main thread accepts, and keeps who has sent half a request.
+        let dir = site.unique("dir");
+        let mut busy = server.connect();
+        busy.send(Call::get(&site, &format!("/waits.php?dir={}", dir.display())).keep().encode(1));
+        eventually("the script runs", || dir.join("runs").exists());
+        let mut others: Vec<Conn> = (0..46).map(|_| server.connect()).collect();
+        others.iter_mut().for_each(|conn| conn.send(Record::begin(1, fcgi::RESPONDER, true).encode()));
+        eventually("they are let in", || descriptors() >= before + others.len());
+        // The idle thread lets in one of these, and finds that it may let in no more.
+        fs::write(dir.join("go"), "").expect("go");
+        busy.answer(1);
+        eventually("the thread is idle", || status("idle processes:       1"));
+        let more = [server.connect(), server.connect()];
+        drop(others);
+        for mut conn in more.into_iter().rev() {
+            assert_eq!(conn.call(1, &Call::get(&site, "/hello.php")).text(), "hello");
+        }
+    }
 }
 
 /// The nice values of all threads of a process.

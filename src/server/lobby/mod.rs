@@ -19,13 +19,12 @@ mod places;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use self::attention::Attention;
 use self::bell::Bell;
@@ -70,7 +69,7 @@ pub struct Lobby {
     places: Mutex<Places>,
     open: Arc<OpenConnections>,
     /// Somebody may still be there to be accepted who was told of and left alone.
-    owed: AtomicBool,
+    owed: Notify,
     to_main: mpsc::UnboundedSender<ForMain>,
     /// No PHP thread waits here.
     pub deserted: Attention,
@@ -101,7 +100,7 @@ impl Lobby {
             names,
             places: Mutex::default(),
             open: Arc::default(),
-            owed: AtomicBool::new(false),
+            owed: Notify::new(),
             to_main,
             deserted: Attention::default(),
             unwatched: Attention::default(),
@@ -242,8 +241,7 @@ impl Lobby {
                 Err(e) => self.gate.complain(&e),
             }
         }
-        self.owed.store(true, Ordering::Release);
-        self.deserted.call();
+        self.owed.notify_one();
         None
     }
 
@@ -258,14 +256,9 @@ impl Lobby {
         }
     }
 
-    /// Whether accepting has failed since the last time.
-    pub fn take_owed(&self) -> bool {
-        self.owed.swap(false, Ordering::AcqRel)
-    }
-
-    /// Whether accepting has failed, and nobody has seen to that.
-    pub fn owes(&self) -> bool {
-        self.owed.load(Ordering::Acquire)
+    /// Waits until accepting has failed since the last time.
+    pub async fn owes(&self) {
+        self.owed.notified().await;
     }
 
     /// There may be somebody to be accepted of whom there will be no further event.
