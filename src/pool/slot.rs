@@ -37,6 +37,12 @@ struct Thread {
     request: Option<Arc<Request>>,
 }
 
+impl Thread {
+    fn runs(&self, request: &Arc<Request>) -> bool {
+        self.request.as_ref().is_some_and(|running| Arc::ptr_eq(running, request))
+    }
+}
+
 /// A place for a PHP thread.
 pub struct Slot {
     index: usize,
@@ -127,12 +133,17 @@ impl Slot {
         lock(&self.thread).request.clone()
     }
 
+    /// Whether `request` is what the thread runs. Once it is not any more, it never will be again.
+    pub fn runs(&self, request: &Arc<Request>) -> bool {
+        lock(&self.thread).runs(request)
+    }
+
     /// The thread's backtrace, if `request` is what it runs, and whether it is whole. The thread is not disturbed, but it
     /// cannot take another request meanwhile.
     pub fn backtrace(&self, request: &Arc<Request>, depth: u32) -> Option<(String, bool)> {
         let thread = lock(&self.thread);
         let anchor = thread.anchor.as_ref()?;
-        if !thread.request.as_ref().is_some_and(|running| Arc::ptr_eq(running, request)) {
+        if !thread.runs(request) {
             return None;
         }
         let mut text = vec![0u8; TRACE_MAX];
@@ -176,7 +187,7 @@ impl Slot {
     /// Makes the thread look at `request`'s state at its next opcode, if that is what it runs.
     pub fn interrupt(&self, request: &Arc<Request>) -> bool {
         let thread = lock(&self.thread);
-        if !thread.request.as_ref().is_some_and(|running| Arc::ptr_eq(running, request)) {
+        if !thread.runs(request) {
             return false;
         }
         if let Some(interrupt) = &thread.interrupt {

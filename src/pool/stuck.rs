@@ -86,25 +86,32 @@ impl Call {
 }
 
 /// Ends what `thread` waits for, if it is blocked, and tells what that was. `own` is the connection to the web server, which
-/// stays.
-pub fn end_wait(thread: i32, file: &CallFile, own: RawFd) -> Option<Counted> {
+/// stays. The thread must have been found to run the request that is to be ended, and `still` tells whether it still does: a
+/// request does not come back, so all that was found between the two is of that request, and of no later one of the thread.
+pub fn end_wait(thread: i32, file: &CallFile, own: RawFd, still: impl FnOnce() -> bool) -> Option<Counted> {
     let call = file.read()?;
-    if call.waits_for_child() {
-        return end_children(thread);
-    }
     // Once it is still in the same call with these copies made, they are what it waits for, whatever it does next.
     let copies: Vec<_> = call.descriptors().into_iter().filter(|&fd| fd != own).filter_map(copy).collect();
-    if file.read().as_ref() != Some(&call) {
+    let for_programs = call.waits_for_child() || copies.iter().any(|&(_, kind)| kind == Kind::Pipe);
+    let programs = if for_programs { children(getpid().as_raw(), thread) } else { Vec::new() };
+    if file.read().as_ref() != Some(&call) || !still() {
         return None;
     }
-    let ended = copies.into_iter().filter_map(|(fd, kind)| match kind {
-        Kind::Socket(kind) => end_socket(&fd, kind).then(|| {
+    let mut step = None;
+    for (fd, kind) in copies {
+        if let Kind::Socket(kind) = kind
+            && end_socket(&fd, kind)
+        {
             log::notice!("thread {thread} waits for a socket: shut down, to end its request");
-            Counted::KillBySocket
-        }),
-        Kind::Pipe => end_children(thread),
-    });
-    ended.fold(None, |_, step| Some(step))
+            step = Some(Counted::KillBySocket);
+        }
+    }
+    for program in programs {
+        end_tree(program);
+        log::notice!("thread {thread} waits for the program {program}: killed, to end its request");
+        step = Some(Counted::KillByProgram);
+    }
+    step
 }
 
 /// False: it was not connected.
@@ -160,25 +167,84 @@ fn polled(address: u64, count: usize) -> Vec<RawFd> {
     if n == len as isize { fds.into_iter().map(|entry| entry.fd).filter(|&fd| fd >= 0).collect() } else { Vec::new() }
 }
 
-/// Kills the programs that `thread` has started, and theirs.
-fn end_children(thread: i32) -> Option<Counted> {
-    let children = children(getpid().as_raw(), thread);
-    for &child in &children {
-        end_tree(child);
-        log::notice!("thread {thread} waits for the program {child}: killed, to end its request");
-    }
-    (!children.is_empty()).then_some(Counted::KillByProgram)
-}
-
-/// The children of a thread; see proc_tid_children(5).
+/// The programs that a thread has started; see proc_tid_children(5).
 fn children(process: i32, thread: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{process}/task/{thread}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
+/// Kills a program, and those that it has started.
 fn end_tree(pid: i32) {
     // Stopped first, so that it starts none behind our back.
     let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
     children(pid, pid).into_iter().for_each(end_tree);
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
+    use std::sync::mpsc;
+    use std::thread::{self, JoinHandle};
+    use std::time::{Duration, Instant};
+
+    use nix::unistd::gettid;
+
+    use super::*;
+
+    /// A thread that waits for what it has begun: its id, its call, and what it returns.
+    fn blocked<W: 'static, T: Send + 'static>(
+        begin: impl FnOnce() -> W + Send + 'static,
+        wait: impl FnOnce(W) -> T + Send + 'static,
+    ) -> (i32, CallFile, JoinHandle<T>) {
+        let (tell, told) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let begun = begin();
+            tell.send(gettid().as_raw()).expect("somebody listens");
+            wait(begun)
+        });
+        let id = told.recv().expect("its id");
+        let file = CallFile::new(File::open(format!("/proc/self/task/{id}/syscall")).expect("its call"));
+        let start = Instant::now();
+        while !file.read().is_some_and(|call| call.waits_for_child() || !call.descriptors().is_empty()) {
+            assert!(start.elapsed() < Duration::from_secs(30), "it does not wait");
+            thread::yield_now();
+        }
+        (id, file, thread)
+    }
+
+    #[test]
+    fn a_socket_is_shut_down_only_if_the_request_still_runs() {
+        let (ours, mut theirs) = UnixStream::pair().expect("sockets");
+        let read = |mut socket: UnixStream| socket.read(&mut [0]).expect("its end, or a byte");
+        let (id, file, thread) = blocked(|| ours, read);
+        assert!(end_wait(id, &file, -1, || false).is_none());
+        theirs.write_all(b"x").expect("it is as it was");
+        assert_eq!(thread.join().expect("the thread"), 1);
+
+        let (ours, _theirs) = UnixStream::pair().expect("sockets");
+        let (id, file, thread) = blocked(|| ours, read);
+        assert!(end_wait(id, &file, -1, || true).is_some());
+        assert_eq!(thread.join().expect("the thread"), 0);
+    }
+
+    #[test]
+    fn programs_are_killed_only_if_the_request_still_runs() {
+        let begin = || Command::new("sleep").arg("600").spawn().expect("a program");
+        let wait = |mut program: Child| program.wait().expect("its end");
+        let (id, file, thread) = blocked(begin, wait);
+        assert!(end_wait(id, &file, -1, || false).is_none());
+        let program = children(getpid().as_raw(), id)[0];
+        kill(Pid::from_raw(program), Signal::SIGTERM).expect("it is there");
+        let end = thread.join().expect("the thread");
+        assert_eq!(end.signal(), Some(libc::SIGTERM));
+
+        let (id, file, thread) = blocked(begin, wait);
+        assert!(end_wait(id, &file, -1, || true).is_some());
+        let end = thread.join().expect("the thread");
+        assert_eq!(end.signal(), Some(libc::SIGKILL));
+    }
 }

@@ -86,7 +86,8 @@ impl Doomed {
         if self.turns >= FORCE_AFTER
             && let Some(call) = &self.call
         {
-            self.step = stuck::end_wait(self.thread, call, request.descriptor()).or(self.step);
+            let step = stuck::end_wait(self.thread, call, request.descriptor(), || slot.runs(request));
+            self.step = step.or(self.step);
         }
         stuck::wake(self.thread);
         self.turns += 1;
