@@ -256,8 +256,11 @@ bool ftm_rs_kill_pending(const ftm_request *request);
 /* Ends what the PHP thread of this id runs, as if it were a process and got `signal`. False: it is no PHP thread. */
 bool ftm_rs_kill_thread(const ftm_request *request, int32_t thread, int32_t signal);
 
-/* True if the request's time was up. */
+/* True if the request was to be ended, whether or not its script has been by that. */
 bool ftm_rs_killed(const ftm_request *request);
+
+/* True if its time was up. */
+bool ftm_rs_timed_out(const ftm_request *request);
 
 /* The value of a parameter, NUL-terminated, or NULL. */
 const char *ftm_rs_param(const ftm_request *request, const char *name, size_t name_len);

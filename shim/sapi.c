@@ -125,7 +125,7 @@ void ftm_answer_timeout(const ftm_request *request)
 	/* What woke the script may have become an error of its own, such as an exception for a lost connection. */
 	bool failed = PG(last_error_message) && (PG(last_error_type) & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR));
 
-	if (FTM_G(time_up) || (failed && ftm_rs_killed(request))) {
+	if (FTM_G(time_up) || (failed && ftm_rs_timed_out(request))) {
 		if (SG(sapi_headers).http_status_line) {
 			efree(SG(sapi_headers).http_status_line);
 		}

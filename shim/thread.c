@@ -59,7 +59,7 @@ ftm_thread_end ftm_thread_main(void *slot, uint64_t id)
 		const ftm_request *request;
 		while ((request = ftm_rs_next_request(slot))) {
 			sound = ftm_run_request(slot, request);
-			if (FTM_G(time_up)) {
+			if (ftm_rs_killed(request)) {
 				close_persistent(); /* their sockets may have been shut down */
 			}
 			ftm_rs_request_done(slot, request);

@@ -270,6 +270,12 @@ extern "C" fn ftm_rs_kill_pending(request: *const ffi::ftm_request) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn ftm_rs_killed(request: *const ffi::ftm_request) -> bool {
     // SAFETY: C passes the current request.
+    fence(false, || unsafe { running(request) }.request().killed())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ftm_rs_timed_out(request: *const ffi::ftm_request) -> bool {
+    // SAFETY: C passes the current request.
     fence(false, || unsafe { running(request) }.request().timed_out())
 }
 

@@ -105,3 +105,33 @@ fn persistent_connections_end_with_a_script_that_is_ended() {
     server.wait_nothing_lost(&before);
     server.stop();
 }
+
+#[test]
+fn persistent_connections_end_with_a_script_that_another_one_has_ended() {
+    only_php_ftm!("under php-fpm, posix_kill() kills the process");
+    let site = Site::new();
+    let database = MariaDb::start(&site);
+    let id = site.writable("ids").join("id");
+    site.file(
+        "persistent.php",
+        format!(
+            "<?php $db = new mysqli('p:localhost', 'root', '', '', 0, '{}');
+            file_put_contents('{}.new', getmypid()); rename('{1}.new', '{1}');
+            try {{ $db->query('SELECT SLEEP(600)'); }} catch (Throwable $e) {{ exit; }}",
+            database.socket().display(),
+            id.display()
+        ),
+    );
+    site.file("kill.php", "<?php var_dump(posix_kill((int) $_GET['id'], 15));");
+    let server = Server::start(&site, ServerConfig::pool(PoolConfig::new("www").children(2)));
+    server.meet(2);
+    let before = server.counts();
+    let mut waits = server.connect();
+    waits.send(Call::get(&site, "/persistent.php").encode(1));
+    eventually("the script runs", || id.exists());
+    let id = fs::read_to_string(id).expect("its id");
+    assert_eq!(server.get(&format!("/kill.php?id={id}")).text(), "bool(true)\n");
+    waits.answer(1);
+    server.wait_nothing_lost(&before);
+    server.stop();
+}
