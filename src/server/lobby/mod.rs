@@ -198,7 +198,7 @@ impl Lobby {
             Event::Listener => {
                 let first = self.accept()?;
                 for _ in 1..BATCH {
-                    // accept4() makes a socket before it finds nobody, which takes eight times as long as this.
+                    // accept4() makes a socket before it finds nobody, which takes much longer than this.
                     if !self.anybody_connects() {
                         return Some(first);
                     }
