@@ -17,6 +17,7 @@ LOADS = (
     ("mid", "keep", 16),
     ("cpu", "keep", 16),
     ("dokuwiki", "keep", 16),
+    ("upload", "keep", 256),
 )
 # Samples each second of each processor's time.
 FREQUENCY = 2000
@@ -31,15 +32,15 @@ def run(name, options, subjects, site, machine, found):
 
 
 def measure(cell, page, options, subjects, site, machine, found):
-    pool = {"pm": "static", "pm.max_children": grid.WORKERS}
+    workers = max(grid.WORKERS, cell.concurrency)
+    pool = {"pm": "static", "pm.max_children": workers}
     rounds = {name: [] for name in subjects}
 
     def start(subject):
-        return Stack(subject, site, pool, keep=cell.mode == "keep", keepalive=grid.WORKERS)
+        return Stack(subject, site, pool, keep=cell.mode == "keep", keepalive=workers)
 
     def one_round(number, server, stack):
-        load.first(stack.url(page.path))
-        page.load(stack, 1, cell.concurrency)
+        page.load(stack, 1, min(cell.concurrency, grid.WORKERS))
         with machine.watch(cell, number, stack):
             parts, cpu = recorded(stack, lambda: page.load(stack, options.seconds, cell.concurrency))
         rounds[server].append({samples.CPU: cpu} | {function: part * cpu for function, part in parts.items()})
