@@ -224,7 +224,9 @@ void ftm_tables_trim(void)
 		void *data = HT_GET_DATA_ADDR(table);
 		const bool moved = data != (void *) place;
 		const bool as_first = table->nNumUsed == first->nNumUsed && table->nNumOfElements == first->nNumOfElements;
-		if ((moved || as_first) && madvise(place, whole_pages(HT_SIZE(first)), MADV_DONTNEED) == 0 && moved && as_first) {
+		/* Its place is what the image has then. */
+		const bool fresh = (moved || as_first) && madvise(place, whole_pages(HT_SIZE(first)), MADV_DONTNEED) == 0;
+		if (fresh && moved && as_first) {
 			fill(table, which);
 			pefree(data, 1);
 		}

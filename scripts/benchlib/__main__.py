@@ -18,8 +18,7 @@ from . import (
 CASES = {
     **{name: grid.run for name in grid.CASES},
     "churn": churn.run, "burst": burst.run, "idle": beside.run, "slow": beside.run, "long": beside.run,
-    "wait": waiting.run,
-    "memory": memory.run, "scaling": scaling.run,
+    "wait": waiting.run, "memory": memory.run, "scaling": scaling.run,
     "reload": reload.run, "upgrade": reload.run, "syscalls": syscalls.run, "instructions": instructions.run, "profile": profile.run,
     "engine": engine.run,
 }

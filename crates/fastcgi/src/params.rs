@@ -281,10 +281,9 @@ impl Params {
     pub(crate) fn commit(&mut self, pair: Pair) {
         let name = self.bytes(pair.name);
         let tag = tag(name);
-        if let Some(at) = self.tagged(name, tag) {
-            self.pairs[at].value = pair.value;
-        } else {
-            self.push(pair, tag);
+        match self.tagged(name, tag) {
+            Some(at) => self.pairs[at].value = pair.value,
+            None => self.push(pair, tag),
         }
     }
 }
